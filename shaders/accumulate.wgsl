@@ -1,0 +1,54 @@
+// The moments of all that one workgroup reads. Each invocation walks its chunk in segments and sums deviations from
+// the mean of the segments before; the first segment is read once more to begin with its own mean. So an outlier
+// spoils the shift of one segment at most. Segments merge into blocks and blocks into the whole, so that no sum is
+// long.
+
+const SEGMENT = 32u;  // Values in a segment
+const SEGMENTS = 32u; // segments in a block
+
+fn segment_mean(start: Walk, count: u32) -> Stat {
+    var walk = start;
+    let base = sample(load(walk.index));
+    let origin = spread(base);
+    var sum = sum_of(splat(0.0));
+    for (var i = 0u; i < count; i++) {
+        sum += sum_of(load(walk.index) - origin);
+        walk_next(&walk);
+    }
+    return base + stat_of(sum) * (1.0 / (f32(count) * PER_VALUE));
+}
+
+fn segment_moments(walk: ptr<function, Walk>, count: u32, shift: Stat) -> Moments {
+    let origin = spread(shift);
+    var sum = sum_of(splat(0.0));
+    var squares = sum_of(splat(0.0));
+    for (var i = 0u; i < count; i++) {
+        let deviation = (load((*walk).index) - origin) * params.unit;
+        sum += sum_of(deviation);
+        squares += sum_of(times(deviation, deviation));
+        walk_next(walk);
+    }
+    (*walk).left -= count;
+    let values = f32(count) * PER_VALUE;
+    let mean = stat_of(sum) * (1.0 / values);
+    return Moments(values, shift, mean * (1.0 / params.unit), stat_of(squares) - stat_times(mean, mean) * values);
+}
+
+fn accumulate(start: Walk) -> Moments {
+    var moments: Moments;
+    if start.left == 0u {
+        return moments;
+    }
+    var walk = start;
+    var shift = stat_opaque(segment_mean(start, min(start.left, SEGMENT)));
+    while walk.left > 0u {
+        var block: Moments;
+        for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {
+            let segment = segment_moments(&walk, min(walk.left, SEGMENT), shift);
+            block = merge(block, segment);
+            shift = stat_opaque(block.shift + block.mean);
+        }
+        moments = merge(moments, block);
+    }
+    return moments;
+}

@@ -1,0 +1,27 @@
+// normalize: y = (x - mean) * invstd * weight + bias with the records that finalize made.
+// Reads x once and 20 bytes per feature and chunk; writes y once.
+// Dispatch: params.groups workgroups of LANES.
+
+@group(0) @binding(3) var<storage, read> state: array<f32>;
+@group(0) @binding(5) var<storage, read> record: array<Record>;
+
+fn record_of(feature: u32) -> Record {
+    return record[feature];
+}
+
+fn bias_of(feature: u32) -> f32 {
+    return state[bias_index(feature)];
+}
+
+@compute @workgroup_size(LANES)
+fn normalize_tensor(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = id.x + id.y * size.x;
+    if group >= params.groups {
+        return;
+    }
+    apply(walk_begin(group, lane), affine_at(first_feature(group, lane)));
+}

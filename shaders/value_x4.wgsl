@@ -1,0 +1,37 @@
+// Value: what one invocation loads and stores at a time. Here four float32 (16 bytes), the widest load of a GPU;
+// planes and rows are a multiple of four long.
+
+alias Value = vec4<f32>;
+const WIDTH = 4u;
+
+// Part: a Value whose columns are added up, the accumulator of one feature.
+alias Part = vec4<f32>;
+
+fn splat(s: f32) -> Value {
+    return vec4<f32>(s);
+}
+
+fn times(a: Value, b: Value) -> Value {
+    return a * b;
+}
+
+fn part(v: Value) -> Part {
+    return v;
+}
+
+fn total(p: Part) -> f32 {
+    return (p.x + p.y) + (p.z + p.w);
+}
+
+fn pick(v: Value, k: u32) -> f32 {
+    return v[k];
+}
+
+fn put(v: ptr<function, Value>, k: u32, s: f32) {
+    (*v)[k] = s;
+}
+
+// v ^ zero: the same bits, which no compiler can reassociate across.
+fn opaque(v: Value, zero: u32) -> Value {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) ^ vec4<u32>(zero));
+}

@@ -1,0 +1,54 @@
+// The view `outer x features x inner` for channels-first tensors: feature c is the planes (o, c) of `inner` values.
+// A workgroup reads one chunk of one feature, its invocations side by side, plane after plane: for any length of
+// the planes all of them are busy and neighbours read neighbours.
+
+alias Sum = Part;
+
+fn sum_of(v: Value) -> Sum {
+    return part(v);
+}
+
+fn stat_of(s: Sum) -> Stat {
+    return total(s);
+}
+
+fn spread(s: Stat) -> Value {
+    return splat(s);
+}
+
+// A sample of the feature.
+fn sample(v: Value) -> Stat {
+    return pick(v, 0u);
+}
+
+// Values that a Stat collects from one Value of the walk.
+const PER_VALUE = f32(WIDTH);
+
+// An invocation's way through its chunk.
+struct Walk {
+    index: u32, // of the next Value in the tensor
+    inner: u32, // its place in the plane
+    left: u32,  // Values still to read
+}
+
+fn first_feature(group: u32, lane: u32) -> u32 {
+    return group % params.features;
+}
+
+fn walk_begin(group: u32, lane: u32) -> Walk {
+    let feature = group % params.features;
+    let begin = (group / params.features) * params.chunk + lane;
+    let end = min((group / params.features + 1u) * params.chunk, params.total);
+    let inner = begin % params.plane;
+    let index = (begin / params.plane) * (params.plane + params.jump) + feature * params.plane + inner;
+    return Walk(index, inner, select(0u, (end - begin + LANES - 1u) / LANES, begin < end));
+}
+
+fn walk_next(walk: ptr<function, Walk>) {
+    (*walk).index += params.step_index;
+    (*walk).inner += params.step_inner;
+    if (*walk).inner >= params.plane {
+        (*walk).inner -= params.plane;
+        (*walk).index += params.jump;
+    }
+}

@@ -1,0 +1,52 @@
+// The view `outer x features x 1` for channels-last and (N, C) tensors: a row holds one value of each feature.
+// A workgroup reads a block of COLUMNS Values side by side in one chunk of the rows, LANES / COLUMNS rows at a time.
+
+alias Sum = Value;
+
+fn sum_of(v: Value) -> Sum {
+    return v;
+}
+
+fn stat_of(s: Sum) -> Stat {
+    return s;
+}
+
+fn spread(s: Stat) -> Value {
+    return s;
+}
+
+// A sample of each feature.
+fn sample(v: Value) -> Stat {
+    return v;
+}
+
+// Values that a Stat collects from one Value of the walk.
+const PER_VALUE = 1.0;
+
+// An invocation's way through its chunk.
+struct Walk {
+    index: u32, // of the next Value in the tensor
+    left: u32,  // Values still to read
+}
+
+fn blocks() -> u32 {
+    return (params.plane + COLUMNS - 1u) / COLUMNS;
+}
+
+fn first_feature(group: u32, lane: u32) -> u32 {
+    return ((group % blocks()) * COLUMNS + lane % COLUMNS) * WIDTH;
+}
+
+fn walk_begin(group: u32, lane: u32) -> Walk {
+    let column = (group % blocks()) * COLUMNS + lane % COLUMNS;
+    let chunk = group / blocks();
+    let begin = chunk * params.chunk + lane / COLUMNS;
+    let end = min((chunk + 1u) * params.chunk, params.total);
+    let rows = LANES / COLUMNS;
+    let left = select(0u, (end - begin + rows - 1u) / rows, begin < end && column < params.plane);
+    return Walk(begin * params.plane + column, left);
+}
+
+fn walk_next(walk: ptr<function, Walk>) {
+    (*walk).index += params.step_index;
+}

@@ -1,0 +1,123 @@
+//! A convenience for programs without a pipeline of their own: a device, uploads, downloads. The layer needs none of it.
+
+use crate::error::ReadError;
+use crate::state::mapped;
+
+/// Why there is no device.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadlessError {
+    /// No adapter at all.
+    #[error(
+        "no GPU adapter was found ({0}); install a driver, or Mesa's software one (Debian and Ubuntu: \
+         apt-get install mesa-vulkan-drivers libvulkan1; Fedora: dnf install mesa-vulkan-drivers vulkan-loader)"
+    )]
+    NoAdapter(String),
+    /// The adapter accepts work and does none.
+    #[error("the only adapter is {0}, of wgpu's noop backend, which computes nothing; install a driver")]
+    Noop(String),
+    /// The adapter has no device to give.
+    #[error("the adapter gave no device: {0}")]
+    NoDevice(String),
+}
+
+/// A device and its queue, with every feature off and the adapter's limits.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    /// The device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+}
+
+const USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+impl Gpu {
+    /// The machine's fastest adapter, as wgpu sees it (environment variables such as `WGPU_BACKEND` and
+    /// `WGPU_ADAPTER_NAME` apply), with all the limits it has.
+    ///
+    /// # Errors
+    /// [`HeadlessError`], with the remedy in its message.
+    pub fn new() -> Result<Self, HeadlessError> {
+        Self::with_limits(|adapter| adapter.limits())
+    }
+
+    /// The same, with limits to be chosen: `|_| wgpu::Limits::default()` for those every browser grants.
+    ///
+    /// # Errors
+    /// [`HeadlessError`], with the remedy in its message.
+    pub fn with_limits(limits: impl FnOnce(&wgpu::Adapter) -> wgpu::Limits) -> Result<Self, HeadlessError> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let adapter = pollster::block_on(wgpu::util::initialize_adapter_from_env_or_default(&instance, None))
+            .map_err(|error| HeadlessError::NoAdapter(error.to_string()))?;
+        let info = adapter.get_info();
+        if info.backend == wgpu::Backend::Noop {
+            return Err(HeadlessError::Noop(info.name));
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            required_limits: limits(&adapter),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|error| HeadlessError::NoDevice(error.to_string()))?;
+        Ok(Self { device, queue })
+    }
+
+    /// The adapter, its driver and its backend, in one line.
+    pub fn describe(&self) -> String {
+        let info = self.device.adapter_info();
+        format!("{} ({}, {:?})", info.name, info.driver_info, info.backend)
+    }
+
+    /// A buffer with these values (`STORAGE`, `COPY_SRC`, `COPY_DST`).
+    pub fn upload(&self, values: &[f32]) -> wgpu::Buffer {
+        let buffer = self.empty(values.len());
+        self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        buffer
+    }
+
+    /// A buffer for so many float32, zero (`STORAGE`, `COPY_SRC`, `COPY_DST`).
+    pub fn empty(&self, len: usize) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: len as u64 * 4,
+            usage: USAGE,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// The values of a buffer, after all work submitted so far. Waits for the device.
+    ///
+    /// # Errors
+    /// [`ReadError`], where the device is lost or out of memory.
+    pub fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: buffer.size(),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+        self.queue.submit([encoder.finish()]);
+        pollster::block_on(mapped(&self.device, &staging))?;
+        let bytes = staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Records one compute pass, submits it and waits for it.
+    ///
+    /// # Errors
+    /// [`ReadError`], where the device is lost.
+    pub fn run(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<(), ReadError> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        record(&mut encoder.begin_compute_pass(&Default::default()));
+        self.queue.submit([encoder.finish()]);
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| ReadError::Device(error.to_string()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! wgpu-batchnorm
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod backward;
+mod binding;
+pub mod cpu;
+mod descriptor;
+mod error;
+mod forward;
+#[cfg(feature = "headless")]
+pub mod headless;
+mod kernels;
+mod layer;
+mod params;
+mod plan;
+mod prepared;
+mod shape;
+mod state;
+
+pub use backward::{Backward, BackwardStep, Forward};
+pub use descriptor::{BatchNormDescriptor, Convention};
+pub use error::{DescriptorError, PrepareError, ReadError, StateError, Tensor};
+pub use forward::{Evaluation, EvaluationStep, Statistics, Training, TrainingStep};
+pub use kernels::{Context, shaders};
+pub use layer::BatchNorm;
+pub use plan::{Path, Plan, PlanRequest, View};
+pub use shape::Shape;
+pub use state::State;
+pub use wgpu;

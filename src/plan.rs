@@ -1,0 +1,546 @@
+//! How a piece of work is done on one device: which kernels, on how many workgroups, at what cost in memory.
+
+use crate::error::PrepareError;
+use crate::shape::Shape;
+
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Work {
+    /// Batch statistics, then y.
+    Training,
+    /// Running statistics, then y.
+    Evaluation,
+    /// Gradients: sums over the batch for those of weight and bias, and for dx where the batch's statistics
+    /// normalized (`reduce`); dx (`apply`).
+    Backward { reduce: bool, apply: bool },
+}
+
+impl Work {
+    /// Whether it needs sums over the batch.
+    fn reduces(self) -> bool {
+        !matches!(self, Work::Evaluation | Work::Backward { reduce: false, .. })
+    }
+
+    /// Whether it writes a tensor.
+    fn applies(self) -> bool {
+        !matches!(self, Work::Backward { apply: false, .. })
+    }
+
+    /// Tensors read.
+    fn inputs(self) -> u64 {
+        if matches!(self, Work::Backward { .. }) { 2 } else { 1 }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Work::Training => "training",
+            Work::Evaluation => "evaluation",
+            Work::Backward { .. } => "backward",
+        }
+    }
+}
+
+/// The way through the kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// One dispatch: each workgroup takes all values of its features, and finds them in a cache when it reads them
+    /// a second time.
+    Resident,
+    /// Features are split over workgroups: one dispatch to reduce, one to merge, one to apply.
+    Split,
+    /// One dispatch that needs no sums over the batch.
+    Direct,
+    /// Two dispatches, to reduce and to merge: backward without dx.
+    Reduce,
+    /// No value is read: the batch is empty (one dispatch counts it, or writes zero gradients), or nothing is wanted.
+    Empty,
+}
+
+/// How workgroups see the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum View {
+    /// A workgroup reads planes of one feature; for tensors with more than one position between features.
+    Planes,
+    /// A workgroup reads a block of features side by side; for tensors whose features are their last axis.
+    Rows,
+}
+
+/// What a plan should be, where it is not to be chosen: for tests and measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct PlanRequest {
+    /// [`Path::Resident`] or [`Path::Split`].
+    pub path: Option<Path>,
+    /// [`View::Planes`] is possible for every shape, [`View::Rows`] where features are the last axis.
+    pub view: Option<View>,
+    /// Values an invocation loads at a time: 1, 4 or 16, which must divide the plane or the row.
+    pub width: Option<u32>,
+    /// Invocations of a workgroup, a power of two up to the device's limit.
+    pub lanes: Option<u32>,
+    /// Workgroups per feature (planes) or block of features (rows).
+    pub chunks: Option<u32>,
+}
+
+/// Workgroups of one dispatch over the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Grid {
+    pub view: View,
+    /// Values an invocation loads at a time.
+    pub width: u32,
+    /// Invocations of a workgroup.
+    pub lanes: u32,
+    /// Invocations side by side in a row (rows), or 1 (planes).
+    pub columns: u32,
+    /// Workgroups per feature or block of features.
+    pub chunks: u32,
+    /// Loads (planes) or rows (rows) of a chunk.
+    pub chunk: u32,
+    /// Loads of a feature (planes) or rows (rows) in all.
+    pub total: u32,
+    /// Workgroups in all.
+    pub groups: u32,
+}
+
+impl Grid {
+    /// No workgroup.
+    const NONE: Self =
+        Self { view: View::Rows, width: 1, lanes: 1, columns: 1, chunks: 0, chunk: 0, total: 0, groups: 0 };
+
+    /// Loads of one invocation.
+    fn loads(&self) -> u64 {
+        u64::from(self.chunk).div_ceil((self.lanes / self.columns).into())
+    }
+}
+
+/// What a device is like, as far as plans differ by it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Machine {
+    /// Lanes of a SIMD vector, on an adapter that runs on the CPU.
+    software: Option<u32>,
+    max_lanes: u32,
+    max_workgroup_bytes: u32,
+    max_workgroups: u32,
+    max_binding: u64,
+    alignment: u32,
+}
+
+/// Mesa 22.3's lavapipe stops an invocation's loops after 65,535 iterations in all, without a word.
+const MAX_ITERATIONS: u64 = 65_000;
+
+impl Machine {
+    pub fn of(device: &wgpu::Device) -> Self {
+        let (limits, info) = (device.limits(), device.adapter_info());
+        Self {
+            software: (info.device_type == wgpu::DeviceType::Cpu)
+                .then(|| info.subgroup_min_size.clamp(4, 16).next_power_of_two()),
+            max_lanes: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            alignment: limits.min_storage_buffer_offset_alignment,
+        }
+    }
+
+    pub fn max_binding(&self) -> u64 {
+        self.max_binding
+    }
+
+    pub fn alignment(&self) -> u32 {
+        self.alignment
+    }
+
+    /// The workgroups of a dispatch, folded into two dimensions where they are more than one takes.
+    pub fn workgroups(&self, groups: u32) -> Result<[u32; 2], PrepareError> {
+        let x = groups.min(self.max_workgroups).max(1);
+        let y = groups.div_ceil(x);
+        if y > self.max_workgroups {
+            return Err(PrepareError::DeviceLimit {
+                limit: "max_compute_workgroups_per_dimension",
+                required: y.into(),
+                given: self.max_workgroups.into(),
+            });
+        }
+        Ok([x, y])
+    }
+
+    /// Lanes of the kernel that merges the chunks of a feature.
+    pub fn merge_lanes(&self, chunks: u32) -> u32 {
+        self.software.unwrap_or(64).min(chunks.next_power_of_two()).min(self.max_lanes)
+    }
+}
+
+/// How a step will be done, and what it costs. Print it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub(crate) work: Work,
+    shape: Shape,
+    path: Path,
+    /// The dispatch that reduces, or does everything.
+    pub(crate) first: Grid,
+    /// The dispatch that applies, on the split path.
+    pub(crate) second: Grid,
+    scratch_bytes: u64,
+    bytes_moved: u64,
+}
+
+impl Plan {
+    /// The way through the kernels.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// How workgroups see the tensor.
+    pub fn view(&self) -> View {
+        self.first.view
+    }
+
+    /// Values an invocation loads at a time.
+    pub fn width(&self) -> u32 {
+        self.first.width
+    }
+
+    /// Invocations of a workgroup.
+    pub fn lanes(&self) -> u32 {
+        self.first.lanes
+    }
+
+    /// Workgroups of each dispatch, in order.
+    pub fn workgroups(&self) -> Vec<u32> {
+        let features = self.shape.features();
+        match self.path {
+            Path::Resident | Path::Direct => vec![self.first.groups],
+            Path::Split => vec![self.first.groups, features, self.second.groups],
+            Path::Reduce => vec![self.first.groups, features],
+            Path::Empty if self.work.reduces() => vec![features],
+            Path::Empty => vec![],
+        }
+    }
+
+    /// Dispatches recorded.
+    pub fn dispatches(&self) -> usize {
+        self.workgroups().len()
+    }
+
+    /// Bytes of device memory that the step allocates beside the tensors: partial moments and the per-feature record.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch_bytes
+    }
+
+    /// Bytes that have to go through memory: reads and writes of the tensors, a second read of the resident path not
+    /// counted, since a cache serves it.
+    pub fn bytes_moved(&self) -> u64 {
+        self.bytes_moved
+    }
+
+    /// Bytes of partial moments (or of pairs of sums, half of that).
+    pub(crate) fn partial_bytes(&self) -> u64 {
+        16 * u64::from(self.first.chunks) * u64::from(self.shape.features())
+    }
+
+    /// Plans the work on the machine, or says which part of the request is not possible.
+    pub(crate) fn new(
+        machine: &Machine,
+        work: Work,
+        shape: Shape,
+        request: PlanRequest,
+    ) -> Result<Self, PrepareError> {
+        let record_bytes = u64::from(shape.features()) * 16;
+        if shape.count() == 0 || !(work.reduces() || work.applies()) {
+            let none = Grid::NONE;
+            let (path, scratch_bytes) = (Path::Empty, record_bytes);
+            return Ok(Self { work, shape, path, first: none, second: none, scratch_bytes, bytes_moved: 0 });
+        }
+        let frame = Frame::new(machine, work, shape, request)?;
+        let whole = frame.grid(1);
+        let resident = frame.iterations(&whole) <= MAX_ITERATIONS && frame.chunks.is_none_or(|c| c == 1);
+        let path = match (work.reduces(), work.applies(), request.path) {
+            (false, _, None | Some(Path::Direct)) => Path::Direct,
+            (true, false, None | Some(Path::Reduce)) => Path::Reduce,
+            (true, true, Some(Path::Resident)) if resident => Path::Resident,
+            (true, true, Some(Path::Split)) => Path::Split,
+            (true, true, None) if resident && frame.prefers_resident(&whole) => Path::Resident,
+            (true, true, None) => Path::Split,
+            (reduces, applies, Some(path)) => {
+                return Err(PrepareError::Plan {
+                    required: match (reduces, applies) {
+                        (false, _) => "the direct path",
+                        (true, false) => "the reduce path",
+                        _ if resident => "the resident or the split path",
+                        _ => {
+                            "the split path, since the features of a workgroup would have too many values or chunks"
+                        }
+                    },
+                    given: format!("{path:?}"),
+                });
+            }
+        };
+        let (tensor, inputs) = (shape.bytes(), work.inputs());
+        let partials = |grid: &Grid| 16 * u64::from(grid.chunks) * u64::from(shape.features());
+        let (first, second, partial_bytes, bytes_moved) = match path {
+            Path::Resident => (whole, whole, 0, (inputs + 1) * tensor),
+            Path::Direct => {
+                let grid = frame.grid(frame.apply_chunks());
+                (grid, grid, 0, (inputs + 1) * tensor)
+            }
+            _ => {
+                let reduce = frame.grid(frame.reduce_chunks());
+                let apply = frame.grid(frame.apply_chunks());
+                let reads = if path == Path::Split { 2 * inputs + 1 } else { inputs };
+                (reduce, apply, partials(&reduce), reads * tensor)
+            }
+        };
+        if partial_bytes > machine.max_binding {
+            return Err(PrepareError::DeviceLimit {
+                limit: "max_storage_buffer_binding_size",
+                required: partial_bytes,
+                given: machine.max_binding,
+            });
+        }
+        let scratch_bytes = partial_bytes + record_bytes;
+        Ok(Self { work, shape, path, first, second, scratch_bytes, bytes_moved })
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = format!("{:?}", self.path).to_lowercase();
+        write!(f, "{} of {}: {path}", self.work.name(), self.shape)?;
+        if self.path != Path::Empty {
+            let Grid { view, width, lanes, columns, .. } = self.first;
+            let view = format!("{view:?}").to_lowercase();
+            write!(f, " over {view}, {lanes} invocations")?;
+            if columns > 1 {
+                write!(f, " ({columns} side by side)")?;
+            }
+            write!(f, " of {width} values")?;
+        }
+        let workgroups: Vec<String> = self.workgroups().iter().map(u32::to_string).collect();
+        write!(
+            f,
+            "; {} dispatch{} of {} workgroups; {} bytes of scratch, {} bytes moved",
+            workgroups.len(),
+            if workgroups.len() == 1 { "" } else { "es" },
+            if workgroups.is_empty() { "0".into() } else { workgroups.join(", ") },
+            self.scratch_bytes,
+            self.bytes_moved
+        )
+    }
+}
+
+/// What is fixed of a plan before its path is chosen: the view, the width of loads, the workgroup.
+struct Frame {
+    software: bool,
+    work: Work,
+    view: View,
+    width: u32,
+    lanes: u32,
+    columns: u32,
+    /// Loads of a feature (planes), or rows.
+    total: u32,
+    /// Features (planes) or blocks of columns (rows).
+    blocks: u32,
+    chunks: Option<u32>,
+    elements: u64,
+}
+
+impl Frame {
+    fn new(machine: &Machine, work: Work, shape: Shape, request: PlanRequest) -> Result<Self, PrepareError> {
+        let impossible = |required, given: String| Err(PrepareError::Plan { required, given });
+        let view = match request.view {
+            None if shape.inner() == 1 => View::Rows,
+            None => View::Planes,
+            Some(View::Rows) if shape.inner() != 1 => {
+                return impossible("planes, since features are not the last axis", "Rows".into());
+            }
+            Some(view) => view,
+        };
+        let row = match view {
+            View::Planes => shape.inner(),
+            View::Rows => shape.features().into(),
+        };
+        let widest = if machine.software.is_some() { 16 } else { 4 };
+        let width = match request.width {
+            None => *[16, 4, 1].iter().find(|&&w| w <= widest && row % u64::from(w) == 0).unwrap_or(&1),
+            Some(w) if [1, 4, 16].contains(&w) && row % u64::from(w) == 0 => w,
+            Some(w) => {
+                return impossible("a width of 1, 4 or 16 that divides the plane or row", w.to_string());
+            }
+        };
+        // Moments in workgroup memory: the count, and three statistics of each feature an invocation holds.
+        let lane_bytes = match (view, width) {
+            (View::Planes, _) | (View::Rows, 1) => 16,
+            (View::Rows, width) => 16 + 3 * 4 * width,
+        };
+        let max_lanes = machine.max_lanes.min(machine.max_workgroup_bytes / lane_bytes);
+        let max_lanes = 1 << max_lanes.max(1).ilog2();
+        let columns_in_all = match view {
+            View::Planes => 1,
+            View::Rows => shape.features() / width,
+        };
+        let (total, loads) = match view {
+            View::Planes => {
+                (shape.outer() * shape.inner() / u64::from(width), shape.count() / u64::from(width))
+            }
+            View::Rows => (shape.count(), shape.count() * u64::from(columns_in_all)),
+        };
+        let lanes = match request.lanes {
+            Some(lanes) if lanes.is_power_of_two() && lanes <= max_lanes => lanes,
+            Some(lanes) => {
+                return impossible("lanes that are a power of two and fit the device", lanes.to_string());
+            }
+            None => match machine.software {
+                Some(simd) => simd.min(max_lanes),
+                // Not more invocations than there is to load, but full subgroups.
+                None => (loads.min(256) as u32).next_power_of_two().clamp(32, 256).min(max_lanes),
+            },
+        };
+        // A row's share of a workgroup: 128 bytes side by side make full use of a memory transaction.
+        let columns = match (view, machine.software) {
+            (View::Planes, _) => 1,
+            (View::Rows, Some(_)) => columns_in_all.next_power_of_two().min(lanes),
+            (View::Rows, None) => columns_in_all.next_power_of_two().min(32 / width).min(lanes),
+        };
+        let blocks = match view {
+            View::Planes => shape.features(),
+            View::Rows => columns_in_all.div_ceil(columns),
+        };
+        if request.chunks == Some(0) {
+            return impossible("at least 1 chunk", "0".into());
+        }
+        Ok(Self {
+            software: machine.software.is_some(),
+            work,
+            view,
+            width,
+            lanes,
+            columns,
+            total: total as u32,
+            blocks,
+            chunks: request.chunks,
+            elements: shape.elements(),
+        })
+    }
+
+    /// Invocations that share a chunk's loads.
+    fn walkers(&self) -> u32 {
+        self.lanes / self.columns
+    }
+
+    fn grid(&self, chunks: u32) -> Grid {
+        // Whole turns of the workgroup, so that only the last chunk has idle invocations.
+        let chunk = self.total.div_ceil(chunks).next_multiple_of(self.walkers());
+        let chunks = self.total.div_ceil(chunk);
+        let Self { view, width, lanes, columns, total, blocks, .. } = *self;
+        Grid { view, width, lanes, columns, chunks, chunk, total, groups: blocks * chunks }
+    }
+
+    /// Iterations of all loops of one invocation.
+    fn iterations(&self, grid: &Grid) -> u64 {
+        let loads = grid.loads();
+        match self.work {
+            Work::Evaluation => loads,
+            // Segments and blocks count too, and the first segment is read once more.
+            Work::Training | Work::Backward { .. } => 2 * loads + loads / 16 + 128,
+        }
+    }
+
+    /// Chunks so that there are about `groups` workgroups of at least `loads` loads an invocation, and none has more
+    /// iterations than allowed.
+    fn chunks(&self, groups: u32, loads: u32) -> u32 {
+        if let Some(chunks) = self.chunks {
+            return chunks.min(self.total).max(self.needed_chunks());
+        }
+        let turns = self.total.div_ceil(self.walkers());
+        let wanted = groups.div_ceil(self.blocks).min(turns.div_ceil(loads)).max(1);
+        wanted.max(self.needed_chunks())
+    }
+
+    /// The fewest chunks that keep every invocation within its iterations.
+    fn needed_chunks(&self) -> u32 {
+        (3 * u64::from(self.total.div_ceil(self.walkers()))).div_ceil(MAX_ITERATIONS) as u32
+    }
+
+    fn reduce_chunks(&self) -> u32 {
+        if self.software { self.chunks(16, 64) } else { self.chunks(2048, 8) }
+    }
+
+    fn apply_chunks(&self) -> u32 {
+        if self.software { self.chunks(64, 64) } else { self.chunks(8192, 4) }
+    }
+
+    fn prefers_resident(&self, whole: &Grid) -> bool {
+        if self.software {
+            // Work for both cores, in fair shares, or too little to pay for two more dispatches.
+            self.blocks >= 8 || self.elements <= 1 << 17
+        } else {
+            whole.loads() <= 16 || (self.blocks >= 128 && whole.loads() <= 64)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gpu() -> Machine {
+        Machine {
+            software: None,
+            max_lanes: 256,
+            max_workgroup_bytes: 16384,
+            max_workgroups: 65535,
+            max_binding: 128 << 20,
+            alignment: 256,
+        }
+    }
+
+    fn plan(work: Work, shape: Shape) -> Plan {
+        Plan::new(&gpu(), work, shape, PlanRequest::default()).unwrap()
+    }
+
+    #[test]
+    fn a_few_values_per_feature_are_resident() {
+        assert_eq!(plan(Work::Training, Shape::rows(64, 1024)).path(), Path::Resident);
+        assert_eq!(plan(Work::Training, Shape::channels_first(32, 2048, &[7, 7])).path(), Path::Resident);
+    }
+
+    #[test]
+    fn many_values_per_feature_are_split() {
+        let plan = plan(Work::Training, Shape::channels_first(1, 3, &[1024, 1024]));
+        assert_eq!(plan.path(), Path::Split);
+        assert!(plan.workgroups()[0] > 1000);
+    }
+
+    #[test]
+    fn no_invocation_exceeds_the_loop_budget() {
+        for machine in [gpu(), Machine { software: Some(8), ..gpu() }, Machine { software: Some(4), ..gpu() }]
+        {
+            for count in [1u32, 65_535, 65_536, 2_000_003, 1 << 24, 1 << 31] {
+                for shape in [Shape::rows(count, 1), Shape::channels_first(1, 1, &[count])] {
+                    for work in
+                        [Work::Training, Work::Evaluation, Work::Backward { reduce: true, apply: true }]
+                    {
+                        let frame = Frame::new(&machine, work, shape, PlanRequest::default()).unwrap();
+                        let plan = Plan::new(&machine, work, shape, PlanRequest::default()).unwrap();
+                        for grid in [plan.first, plan.second] {
+                            assert!(frame.iterations(&grid) <= 65_535, "{plan}: {grid:?}");
+                            assert!(u64::from(grid.chunks) * u64::from(grid.chunk) >= u64::from(grid.total));
+                            assert!(
+                                u64::from(grid.chunks - 1) * u64::from(grid.chunk) < u64::from(grid.total)
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plans_print_what_they_cost() {
+        let plan = plan(Work::Training, Shape::channels_first(32, 64, &[56, 56]));
+        let text = plan.to_string();
+        assert!(text.contains("split over planes"), "{text}");
+        assert!(text.contains("3 dispatches"), "{text}");
+        assert!(text.contains(&format!("{} bytes moved", 3 * 32 * 64 * 56 * 56 * 4)), "{text}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Prepared work: dispatches with everything bound, ready to be recorded any number of times.
+
+use bytemuck::bytes_of;
+use wgpu::util::{BufferInitDescriptor, DeviceExt};
+
+use crate::error::PrepareError;
+use crate::kernels::{Context, Kernel, Tensors, Variant};
+use crate::params::Params;
+use crate::plan::{Grid, Plan};
+use crate::shape::Shape;
+
+/// Binding numbers, the same in all shaders.
+pub(crate) mod slot {
+    pub const PARAMS: u32 = 0;
+    pub const INPUT: u32 = 1;
+    pub const OUTPUT: u32 = 2;
+    pub const STATE: u32 = 3;
+    pub const BATCHES: u32 = 4;
+    pub const RECORD: u32 = 5;
+    pub const PARTIALS: u32 = 6;
+    pub const OUTPUT_GRADIENT: u32 = 7;
+    pub const WEIGHT_GRADIENT: u32 = 8;
+    pub const BIAS_GRADIENT: u32 = 9;
+    pub const MEANS: u32 = 10;
+}
+
+#[derive(Debug)]
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    workgroups: [u32; 2],
+}
+
+/// The dispatches of one step, and the plan they follow.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub plan: Plan,
+    dispatches: Vec<Dispatch>,
+}
+
+impl Prepared {
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for dispatch in &self.dispatches {
+            let [x, y] = dispatch.workgroups;
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bindings, &[]);
+            pass.dispatch_workgroups(x, y, 1);
+        }
+    }
+}
+
+/// Collects the dispatches of a step.
+pub(crate) struct Preparation<'a> {
+    context: &'a Context,
+    label: Option<&'a str>,
+    shape: Shape,
+    params: Params,
+    dispatches: Vec<Dispatch>,
+}
+
+impl<'a> Preparation<'a> {
+    pub fn new(context: &'a Context, label: Option<&'a str>, shape: Shape, params: Params) -> Self {
+        Self { context, label, shape, params, dispatches: Vec::new() }
+    }
+
+    /// Adds a dispatch over the tensor.
+    pub fn over_tensor(
+        &mut self,
+        kernel: Kernel,
+        grid: &Grid,
+        tensors: Tensors,
+        bindings: &[(u32, wgpu::BufferBinding<'_>)],
+    ) -> Result<(), PrepareError> {
+        let variant = Variant::new(kernel, grid.view, grid.width, tensors);
+        self.add(variant, grid, self.params.on(self.shape, grid), grid.groups, bindings)
+    }
+
+    /// Adds a dispatch of one workgroup per feature, which merges what `reduced` left.
+    pub fn per_feature(
+        &mut self,
+        kernel: Kernel,
+        reduced: &Grid,
+        bindings: &[(u32, wgpu::BufferBinding<'_>)],
+    ) -> Result<(), PrepareError> {
+        let lanes = self.context.machine().merge_lanes(reduced.chunks);
+        let grid = Grid { lanes, columns: 1, ..*reduced };
+        let variant = Variant::new(kernel, grid.view, 1, Tensors::Separate);
+        let params = Params { chunks: reduced.chunks, ..self.params };
+        self.add(variant, &grid, params, self.params.features, bindings)
+    }
+
+    fn add(
+        &mut self,
+        variant: Variant,
+        grid: &Grid,
+        params: Params,
+        groups: u32,
+        bindings: &[(u32, wgpu::BufferBinding<'_>)],
+    ) -> Result<(), PrepareError> {
+        let workgroups = self.context.machine().workgroups(groups)?;
+        let device = self.context.device();
+        let pipeline = self.context.pipeline(variant, grid);
+        let uniform = device.create_buffer_init(&BufferInitDescriptor {
+            label: self.label,
+            contents: bytes_of(&params),
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
+        let mut entries =
+            vec![wgpu::BindGroupEntry { binding: slot::PARAMS, resource: uniform.as_entire_binding() }];
+        entries.extend(bindings.iter().map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding: *binding,
+            resource: wgpu::BindingResource::Buffer(buffer.clone()),
+        }));
+        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: self.label,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        self.dispatches.push(Dispatch { pipeline, bindings, workgroups });
+        Ok(())
+    }
+
+    pub fn finish(self, plan: Plan) -> Prepared {
+        Prepared { plan, dispatches: self.dispatches }
+    }
+}
+
+/// A storage buffer of the layer's own.
+pub(crate) fn scratch(device: &wgpu::Device, label: Option<&str>, bytes: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label,
+        size: bytes,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    })
+}
