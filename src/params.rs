@@ -85,7 +85,7 @@ impl Params {
     }
 }
 
-/// A power of two near 1 / √count.
+/// The largest power of two up to 1 / √count: squares times its square add up to no more than the variance.
 pub(crate) fn unit(count: u64) -> f64 {
-    0.5f64.powi(((count.max(1) as f64).log2() / 2.0).round() as i32)
+    0.5f64.powi(((count.max(1) as f64).log2() / 2.0).ceil() as i32)
 }

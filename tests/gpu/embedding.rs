@@ -1,0 +1,136 @@
+//! The layer inside a caller's program: one pass for several layers and the caller's own dispatches, pipelines shared.
+
+use wgpu_batchnorm::{
+    BackwardStep, BatchNorm, Context, Evaluation, EvaluationStep, PlanRequest, Shape, Statistics, Training,
+    TrainingStep, cpu, wgpu,
+};
+
+use crate::support::{
+    FORWARD, assert_close, descriptor, gpu, layer, max_abs, read_state, state, tensor, train,
+};
+
+#[test]
+fn everything_can_cross_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Context>();
+    check::<BatchNorm>();
+    check::<TrainingStep>();
+    check::<EvaluationStep>();
+    check::<BackwardStep>();
+}
+
+const DOUBLE: &str = "
+@group(0) @binding(0) var<storage, read_write> values: array<f32>;
+
+@compute @workgroup_size(64)
+fn double(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x < arrayLength(&values) {
+        values[id.x] *= 2.0;
+    }
+}
+";
+
+#[test]
+fn layers_and_the_callers_dispatches_share_a_pass() {
+    let gpu = gpu();
+    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(DOUBLE.into()),
+    });
+    let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    // 6 features in planes, then the same tensor as rows of 32 features.
+    let (first, second) = (Shape::channels_first(16, 6, &[8]), Shape::rows(24, 32));
+    let x = tensor(first, 91);
+    let (a, b, c) = (gpu.upload(&x), gpu.empty(x.len()), gpu.empty(x.len()));
+    let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[wgpu::BindGroupEntry { binding: 0, resource: b.as_entire_binding() }],
+    });
+    let (state6, state32) = (state(6, 92), state(32, 93));
+    let (norm6, norm32) = (layer(&descriptor(6), &state6), layer(&descriptor(32), &state32));
+    let whole = wgpu::Buffer::as_entire_buffer_binding;
+    let step6 = norm6.prepare_training(first, Training::new(whole(&a), whole(&b))).unwrap();
+    let step32 = norm32.prepare_evaluation(second, Evaluation::new(whole(&b), whole(&c))).unwrap();
+    gpu.run(|pass| {
+        step6.record(pass);
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &bindings, &[]);
+        pass.dispatch_workgroups(x.len().div_ceil(64) as u32, 1, 1);
+        step32.record(pass);
+    })
+    .unwrap();
+
+    let mut reference = cpu::Layer::with_state(&descriptor(6), &state6);
+    let (y, _) = cpu::resident(&x, first, &mut reference, Statistics::Batch, true);
+    let doubled: Vec<f32> = y.iter().map(|v| (v * 2.0) as f32).collect();
+    let (want, _) = cpu::evaluate(&doubled, second, &cpu::Layer::with_state(&descriptor(32), &state32));
+    let scale = max_abs(&want);
+    // Two layers, one rounding between them.
+    assert_close("y", &gpu.download(&c).unwrap(), &want, |_| scale, 4.0 * FORWARD);
+}
+
+#[test]
+fn a_step_is_recorded_any_number_of_times() {
+    let shape = Shape::rows(40, 12);
+    let (x, before) = (tensor(shape, 94), state(12, 95));
+    let norm = layer(&descriptor(12), &before);
+    let (input, output) = (gpu().upload(&x), gpu().empty(x.len()));
+    let whole = wgpu::Buffer::as_entire_buffer_binding;
+    let step = norm.prepare_training(shape, Training::new(whole(&input), whole(&output))).unwrap();
+    gpu().run(|pass| (0..5).for_each(|_| step.record(pass))).unwrap();
+    let mut reference = cpu::Layer::with_state(&descriptor(12), &before);
+    for _ in 0..5 {
+        cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
+    }
+    crate::support::assert_state("five steps", &read_state(&norm), &reference);
+}
+
+#[test]
+fn a_network_compiles_a_handful_of_pipelines() {
+    let context = Context::new(&gpu().device);
+    let (x, y) = (gpu().empty(1 << 20), gpu().empty(1 << 20));
+    let whole = wgpu::Buffer::as_entire_buffer_binding;
+    // The 53 layers of a ResNet-50.
+    let stages = [
+        (64, 56, 7),
+        (256, 56, 4),
+        (128, 28, 8),
+        (512, 28, 5),
+        (256, 14, 12),
+        (1024, 14, 7),
+        (512, 7, 6),
+        (2048, 7, 4),
+    ];
+    let mut layers = 0;
+    for (features, side, repeats) in stages {
+        for _ in 0..repeats {
+            let norm = BatchNorm::new(&context, &descriptor(features)).unwrap();
+            let shape = Shape::channels_first(1, features, &[side, side]);
+            norm.prepare_training(shape, Training::new(whole(&x), whole(&y))).unwrap();
+            norm.prepare_evaluation(shape, Evaluation::new(whole(&x), whole(&y))).unwrap();
+            layers += 1;
+        }
+    }
+    assert_eq!(layers, 53);
+    assert!(context.pipelines() <= 16, "{} pipelines", context.pipelines());
+}
+
+#[test]
+fn contexts_and_layers_work_from_several_threads() {
+    let shape = Shape::rows(64, 16);
+    let (x, dy, before) = (tensor(shape, 96), tensor(shape, 97), state(16, 98));
+    let run = || train(&layer(&descriptor(16), &before), shape, &x, &dy, PlanRequest::default());
+    let want = run();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap() == want));
+    });
+}

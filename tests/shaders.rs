@@ -1,0 +1,101 @@
+//! Every shader, without a GPU: naga parses, validates, and translates it for Vulkan, Metal, Direct3D 12 and OpenGL.
+
+use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+fn validator() -> Validator {
+    // No capability beyond what every WebGPU device has.
+    Validator::new(ValidationFlags::all(), Capabilities::empty())
+}
+
+/// Each shader for each kind of workgroup, its overrides set.
+fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
+    let shaders = wgpu_batchnorm::shaders();
+    assert!(shaders.len() > 100, "{} shaders", shaders.len());
+    for (name, source) in &shaders {
+        let module = naga::front::wgsl::parse_str(source)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+        let info = validator()
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+        for (lanes, columns) in [(8, 1), (64, 8)] {
+            let constants: PipelineConstants = FromIterator::from_iter([
+                ("LANES".to_owned(), f64::from(lanes)),
+                ("COLUMNS".to_owned(), f64::from(columns)),
+            ]);
+            let (module, info) = process_overrides(&module, &info, None, &constants)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            check(name, &module, &info);
+        }
+    }
+}
+
+#[test]
+fn spirv() {
+    for_each_shader(|name, module, info| {
+        spv::write_vec(module, info, &spv::Options::default(), None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+    });
+}
+
+#[test]
+fn metal() {
+    let options = msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..Default::default() };
+    for_each_shader(|name, module, info| {
+        msl::write_string(module, info, &options, &msl::PipelineOptions::default())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+    });
+}
+
+#[test]
+fn direct3d() {
+    for_each_shader(|name, module, info| {
+        let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
+            .write(module, info, None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!text.is_empty());
+    });
+}
+
+#[test]
+fn opengl() {
+    for_each_shader(|name, module, info| {
+        let options = glsl::Options {
+            version: glsl::Version::Embedded { version: 310, is_webgl: false },
+            ..Default::default()
+        };
+        let pipeline = glsl::PipelineOptions {
+            shader_stage: naga::ShaderStage::Compute,
+            entry_point: module.entry_points[0].name.clone(),
+            multiview: None,
+        };
+        let mut text = String::new();
+        glsl::Writer::new(
+            &mut text,
+            module,
+            info,
+            &options,
+            &pipeline,
+            naga::proc::BoundsCheckPolicies::default(),
+        )
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+        .write()
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    });
+}
+
+/// What the layer asks of a device: WebGPU's default limits.
+#[test]
+fn default_limits_suffice() {
+    for (name, source) in wgpu_batchnorm::shaders() {
+        let module = naga::front::wgsl::parse_str(&source).unwrap();
+        let storage = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }))
+            .count();
+        assert!(storage <= 8, "{name}: {storage} storage buffers");
+    }
+}
