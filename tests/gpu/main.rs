@@ -13,5 +13,6 @@ mod numerics;
 mod parity;
 mod placement;
 mod properties;
+mod reference;
 mod semantics;
 mod support;

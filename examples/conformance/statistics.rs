@@ -1,0 +1,75 @@
+//! Per-feature statistics in float64: what error scales, and the truth of ONNX files, are made from.
+
+use super::case::{Buffers, Case, Format, View};
+
+/// Statistics of one input, per feature.
+pub struct Statistics {
+    pub mean: Vec<f64>,
+    /// Biased: divided by the count.
+    pub var: Vec<f64>,
+    /// Largest magnitude.
+    pub largest: Vec<f64>,
+    /// Whether all values are the same finite number.
+    pub constant: Vec<bool>,
+}
+
+impl Statistics {
+    pub fn of(x: &[f32], view: View) -> Statistics {
+        let count = view.count() as f64;
+        let mut mean = vec![0.0; view.features];
+        let mut largest = vec![0.0f64; view.features];
+        let mut first = vec![None; view.features];
+        let mut constant = vec![true; view.features];
+        for (i, &value) in x.iter().enumerate() {
+            let c = view.feature(i);
+            mean[c] += f64::from(value) / count;
+            largest[c] = largest[c].max(f64::from(value.abs()));
+            constant[c] &= value.is_finite() && *first[c].get_or_insert(value) == value;
+        }
+        let mut var = vec![0.0; view.features];
+        for (i, &value) in x.iter().enumerate() {
+            let c = view.feature(i);
+            var[c] += (f64::from(value) - mean[c]).powi(2) / count;
+        }
+        Statistics { mean, var, largest, constant }
+    }
+}
+
+/// The running statistics, followed in float64.
+#[derive(Clone)]
+pub struct Running {
+    pub mean: Vec<f64>,
+    pub var: Vec<f64>,
+    batches: u32,
+}
+
+impl Running {
+    pub fn new(buffers: &Buffers) -> Running {
+        let widen = |values: &[f32]| values.iter().copied().map(f64::from).collect();
+        Running { mean: widen(&buffers.mean), var: widen(&buffers.var), batches: buffers.batches }
+    }
+
+    /// Takes in one batch of `count` values per feature, by the case's convention.
+    pub fn update(&mut self, batch: &Statistics, count: usize, case: &Case) {
+        self.batches += 1;
+        let bessel = count as f64 / (count as f64 - 1.0);
+        let (share, correction) = match (case.format, case.momentum) {
+            (Format::PyTorch, Some(momentum)) => (momentum, bessel),
+            (Format::PyTorch, None) => (1.0 / f64::from(self.batches), bessel),
+            (Format::Onnx, momentum) => (1.0 - momentum.unwrap_or(0.9), 1.0),
+        };
+        for c in 0..self.mean.len() {
+            self.mean[c] = (1.0 - share) * self.mean[c] + share * batch.mean[c];
+            self.var[c] = (1.0 - share) * self.var[c] + share * correction * batch.var[c];
+        }
+    }
+}
+
+/// (x − mean) / √(var + eps) · weight + bias, in float64.
+pub fn normalize(case: &Case, x: &[f32], view: View, mean: &[f64], var: &[f64]) -> Vec<f64> {
+    let element = |(i, &value): (usize, &f32)| {
+        let c = view.feature(i);
+        (f64::from(value) - mean[c]) / (var[c] + case.eps).sqrt() * case.weight(c) + case.bias(c)
+    };
+    x.iter().enumerate().map(element).collect()
+}
