@@ -1,0 +1,60 @@
+BIN := $(or $(CARGO_TARGET_DIR),target)/release
+SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
+
+.PHONY: help vulkan test demo bench check format lint doc tint swiftshader msrv wasm
+
+help:
+	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
+	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
+	@echo "make bench        measure throughput against copying the tensor and against the CPU"
+	@echo "make check        formatting, lints, documentation and the package"
+	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
+	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
+	@echo "make msrv         check the library against the rust-version of Cargo.toml (needs Node.js)"
+	@echo "make wasm         check the library for wasm32-unknown-unknown"
+
+vulkan:
+	@scripts/vulkan.sh
+
+test: vulkan
+	cargo test --workspace
+
+demo: vulkan
+	cargo build --release --workspace --example digits --bin batchnorm-experiments
+	$(BIN)/examples/digits
+	$(BIN)/batchnorm-experiments $(ARGS)
+
+bench: vulkan
+	cargo bench
+
+check: format lint doc
+	scripts/package.sh --allow-dirty
+
+format:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+
+tint:
+	rm -rf target/shaders
+	cargo run --example shaders -- target/shaders
+	npm ci --prefix scripts/tint
+	node scripts/tint/check.mjs target/shaders/*.wgsl
+
+swiftshader:
+	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --test gpu
+
+# Lints stand in for an older compiler: clippy knows since when each item of the standard library is stable, and
+# rustfmt refuses let chains (Rust 1.88) in any edition before 2024.
+msrv:
+	node scripts/msrv.mjs
+	cargo clippy -p wgpu-batchnorm --lib -- -D warnings -D clippy::incompatible_msrv
+	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
+
+wasm:
+	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
