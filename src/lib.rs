@@ -1,6 +1,5 @@
-//! wgpu-batchnorm
-#![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs, unsafe_code)]
 
 mod backward;
 mod binding;
