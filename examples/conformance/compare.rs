@@ -268,7 +268,7 @@ mod tests {
                 files += 1;
             }
         }
-        assert!(files >= 30 + 9 + 1, "{files}");
+        assert!(files > 30 + 9, "{files}");
         Ok(())
     }
 
@@ -292,8 +292,8 @@ mod tests {
         let biased = failures("pytorch/nc_1000x16", |case, results| {
             let var = Statistics::of(&case.steps[0].x, case.view(1000)).var;
             if let (Some(before), Some(after)) = (&case.buffers, &mut results.steps[0].buffers) {
-                for c in 0..case.features {
-                    after.var[c] = 0.9 * before.var[c] + 0.1 * var[c] as f32;
+                for ((after, before), var) in after.var.iter_mut().zip(&before.var).zip(&var) {
+                    *after = 0.9 * before + 0.1 * *var as f32;
                 }
             }
         });
