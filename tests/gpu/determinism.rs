@@ -1,6 +1,6 @@
 //! The same device, driver, plan and input give the same bits.
 
-use wgpu_batchnorm::Shape;
+use wgpu_batchnorm::{PlanRequest, Shape};
 
 use crate::support::{descriptor, evaluate, layer, plans, state, tensor, train};
 
@@ -18,7 +18,7 @@ fn two_runs_give_the_same_bits_on_every_path() {
             let run = || train(&layer(&descriptor(c), &before), shape, &x, &dy, plan);
             assert!(run() == run(), "{shape}, {plan:?}");
             let norm = layer(&descriptor(c), &before);
-            let plan = wgpu_batchnorm::PlanRequest { path: None, ..plan };
+            let plan = PlanRequest { path: None, ..plan };
             assert!(
                 evaluate(&norm, shape, &x, plan) == evaluate(&norm, shape, &x, plan),
                 "{shape}, {plan:?}"

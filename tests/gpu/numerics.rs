@@ -1,8 +1,11 @@
 //! Hard numbers: large means, constants, outliers, tiny and huge variances, NaN and infinities.
 
-use wgpu_batchnorm::{PlanRequest, Shape, State, cpu};
+use wgpu_batchnorm::{PlanRequest, Shape, State, Statistics, cpu};
 
-use crate::support::{assert_trained, descriptor, evaluate, feature_of, layer, plans, state, tensor, train};
+use crate::support::{
+    assert_close, assert_trained, descriptor, evaluate, feature_of, layer, max_abs, plans, state, tensor,
+    train,
+};
 
 /// Data made of the standard tensor, feature by feature.
 fn mapped(shape: Shape, f: impl Fn(usize, f32) -> f32) -> Vec<f32> {
@@ -97,20 +100,20 @@ fn an_outlier_as_the_first_sample_spoils_nothing() {
         let before = state(shape.features(), 65);
         for plan in plans {
             let mut reference = cpu::Layer::with_state(&descriptor, &before);
-            let (want, _) = cpu::resident(&x, shape, &mut reference, wgpu_batchnorm::Statistics::Batch, true);
+            let (want, _) = cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
             let got = train(&layer(&descriptor, &before), shape, &x, &x, plan);
             let what = format!("{shape}, {plan:?}");
-            let scale = crate::support::max_abs(&want);
-            crate::support::assert_close(&what, &got.y, &want, |_| scale, tolerance);
+            let scale = max_abs(&want);
+            assert_close(&what, &got.y, &want, |_| scale, tolerance);
             let (mean, var) = (&reference.running_mean, &reference.running_var);
-            crate::support::assert_close(
+            assert_close(
                 &what,
                 &got.state.running_mean,
                 mean,
                 |c| mean[c].abs().max(var[c].sqrt()),
                 tolerance,
             );
-            crate::support::assert_close(&what, &got.state.running_var, var, |c| var[c], tolerance);
+            assert_close(&what, &got.state.running_var, var, |c| var[c], tolerance);
         }
     }
 }
