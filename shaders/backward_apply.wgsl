@@ -2,8 +2,8 @@
 // Reads x and dy once and 24 bytes per feature and chunk; writes dx once.
 // Dispatch: params.groups workgroups of LANES.
 
-@group(0) @binding(5) var<storage, read> record: array<Record>;
-@group(0) @binding(10) var<storage, read> means: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> record: array<Stat>;
+@group(0) @binding(10) var<storage, read> means: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn backward_apply(
@@ -15,15 +15,10 @@ fn backward_apply(
     if group >= params.groups {
         return;
     }
-    let first = first_feature(group, lane);
-    var dy_mean: Stat;
-    var dy_xhat_mean: Stat;
+    let place = min(place_of(group, lane), params.places - 1u);
+    var mean: Sums;
     if params.use_running == 0u {
-        for (var k = 0u; k < SPAN; k++) {
-            let m = means[min(first + k, params.features - 1u)];
-            stat_put(&dy_mean, k, m.x);
-            stat_put(&dy_xhat_mean, k, m.y);
-        }
+        mean = Sums(means[at(0u, place)], means[at(1u, place)]);
     }
-    apply(walk_begin(group, lane), standardize_at(first), scale_at(first), dy_mean, dy_xhat_mean);
+    apply(walk_begin(group, lane), standardize_at(place), scale_at(place), mean);
 }

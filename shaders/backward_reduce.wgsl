@@ -1,10 +1,10 @@
 // backward_reduce: the sums of dy and of dy * xhat of each chunk of each feature.
-// Reads x and dy once, the record (16 bytes per feature and chunk); writes features * chunks pairs of 8 bytes to
-// partials[feature * chunks + chunk].
+// Reads x and dy once, the record (12 bytes per feature and chunk); writes 8 bytes per feature and chunk: the sums of a
+// chunk are vectors 2 * chunk and following of partials.
 // Dispatch: params.groups workgroups of LANES.
 
-@group(0) @binding(5) var<storage, read> record: array<Record>;
-@group(0) @binding(6) var<storage, read_write> partials: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> record: array<Stat>;
+@group(0) @binding(6) var<storage, read_write> partials: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn backward_reduce(
@@ -16,15 +16,11 @@ fn backward_reduce(
     if group >= params.groups {
         return;
     }
-    let first = first_feature(group, lane);
-    let sums = reduce(lane, accumulate(walk_begin(group, lane), standardize_at(first)));
-    if lane < COLUMNS {
-        let chunk = group / (params.groups / params.chunks);
-        for (var k = 0u; k < SPAN; k++) {
-            if first + k < params.features {
-                partials[(first + k) * params.chunks + chunk] =
-                    vec2<f32>(stat_pick(sums.dy, k), stat_pick(sums.dy_xhat, k));
-            }
-        }
+    let place = place_of(group, lane);
+    let s = standardize_at(min(place, params.places - 1u));
+    let sums = reduce(lane, accumulate(walk_begin(group, lane), s));
+    if lane < COLUMNS && place < params.places {
+        partials[at(2u * chunk_of(group), place)] = sums.dy;
+        partials[at(2u * chunk_of(group) + 1u, place)] = sums.dy_xhat;
     }
 }

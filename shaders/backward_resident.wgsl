@@ -3,7 +3,7 @@
 // Reads x and dy twice (from memory once), the record (16 bytes per feature); writes dx once and 8 bytes per feature.
 // Dispatch: params.groups workgroups of LANES, params.chunks = 1.
 
-@group(0) @binding(5) var<storage, read> record: array<Record>;
+@group(0) @binding(5) var<storage, read> record: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn backward_resident(
@@ -15,18 +15,15 @@ fn backward_resident(
     if group >= params.groups {
         return;
     }
-    let first = first_feature(group, lane);
+    let any_place = place_of(group, lane);
+    let place = min(any_place, params.places - 1u);
     let start = walk_begin(group, lane);
-    let s = standardize_at(first);
+    let s = standardize_at(place);
     let sums = reduce(lane, accumulate(start, s));
-    if lane < COLUMNS {
-        for (var k = 0u; k < SPAN; k++) {
-            if first + k < params.features {
-                finish(first + k, stat_pick(sums.dy, k), stat_pick(sums.dy_xhat, k));
-            }
-        }
+    if lane < COLUMNS && place == any_place {
+        finish(place, sums);
     }
     // Where running statistics normalized, their gradient is not part of dx.
     let share = select(1.0 / params.count, 0.0, params.use_running == 1u);
-    apply(start, s, scale_at(first), sums.dy * share, sums.dy_xhat * share);
+    apply(start, s, scale_at(place), scaled(sums, share));
 }

@@ -2,17 +2,8 @@
 // Reads x once and the state (16 bytes per feature and chunk); writes y once and the record (16 bytes per feature).
 // Dispatch: params.groups workgroups of LANES.
 
-@group(0) @binding(3) var<storage, read> state: array<f32>;
-@group(0) @binding(5) var<storage, read_write> record: array<Record>;
-
-fn record_of(feature: u32) -> Record {
-    let variance = state[running_var_index(feature)];
-    return Record(state[running_mean_index(feature)], 0.0, inverse_std(variance), state[weight_index(feature)]);
-}
-
-fn bias_of(feature: u32) -> f32 {
-    return state[bias_index(feature)];
-}
+@group(0) @binding(3) var<storage, read> state: array<Stat>;
+@group(0) @binding(5) var<storage, read_write> record: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn evaluate(
@@ -24,13 +15,16 @@ fn evaluate(
     if group >= params.groups {
         return;
     }
-    let first = first_feature(group, lane);
-    if lane < COLUMNS && group < params.groups / params.chunks {
-        for (var k = 0u; k < SPAN; k++) {
-            if first + k < params.features {
-                record[first + k] = record_of(first + k);
-            }
-        }
+    let any_place = place_of(group, lane);
+    let place = min(any_place, params.places - 1u);
+    let mean = state[at(RUNNING_MEAN, place)];
+    let invstd = inverse_std(state[at(RUNNING_VAR, place)]);
+    let weight = state[at(WEIGHT, place)];
+    if lane < COLUMNS && chunk_of(group) == 0u && place == any_place {
+        record[at(MEAN, place)] = mean;
+        record[at(REST, place)] = stat_splat(0.0);
+        record[at(INVSTD, place)] = invstd;
+        record[at(GAMMA, place)] = weight;
     }
-    apply(walk_begin(group, lane), affine_at(first));
+    apply(walk_begin(group, lane), mean, stat_splat(0.0), stat_times(weight, invstd), state[at(BIAS, place)]);
 }

@@ -1,9 +1,9 @@
 // finalize: merges the moments of each feature's chunks; makes its record, moves its running statistics.
-// Reads 16 bytes per chunk, the state (16 bytes per feature); writes record (16) and running statistics (8).
-// Dispatch: a workgroup of LANES per feature. With count 0 (an empty batch) it only counts the batch.
+// Reads 12 bytes per feature and chunk, the state (12 per feature); writes record (16) and running statistics (8).
+// Dispatch: params.groups workgroups of LANES, COLUMNS places side by side. With count 0 (an empty batch) it only
+// counts the batch.
 
-@group(0) @binding(5) var<storage, read_write> record: array<Record>;
-@group(0) @binding(6) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> partials: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn finalize(
@@ -11,23 +11,26 @@ fn finalize(
     @builtin(num_workgroups) size: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let feature = id.x + id.y * size.x;
-    if feature >= params.features {
+    let group = id.x + id.y * size.x;
+    if group >= params.groups {
         return;
     }
-    if params.count == 0.0 {
-        if lane == 0u {
-            batches[feature] += params.update_running;
-        }
-        return;
-    }
+    let place = group * COLUMNS + lane % COLUMNS;
     var mine: Moments;
-    for (var chunk = lane; chunk < params.chunks; chunk += LANES) {
-        let p = partials[feature * params.chunks + chunk];
-        mine = merge(mine, Moments(p.x, p.y, p.z, p.w));
+    if place < params.places {
+        for (var chunk = lane / COLUMNS; chunk < params.chunks; chunk += LANES / COLUMNS) {
+            let count = select(params.chunk_count, params.last_count, chunk + 1u == params.chunks);
+            let shift = partials[at(3u * chunk, place)];
+            let mean = partials[at(3u * chunk + 1u, place)];
+            mine = merge(mine, Moments(count, shift, mean, partials[at(3u * chunk + 2u, place)]));
+        }
     }
-    let m = reduce(lane, mine);
-    if lane == 0u {
-        record[feature] = finish(feature, m.shift, m.mean, m.square);
+    let moments = reduce(lane, mine);
+    if lane < COLUMNS && place < params.places {
+        if params.count > 0.0 {
+            finish(place, moments);
+        } else if params.update_running == 1u {
+            batches[place] = stat_next(batches[place]);
+        }
     }
 }

@@ -1,14 +1,14 @@
-// From a feature's sums to the gradients of its weight and bias.
+// From the sums of the features at one place to the gradients of their weights and biases.
 
-@group(0) @binding(8) var<storage, read_write> weight_gradient: array<f32>;
-@group(0) @binding(9) var<storage, read_write> bias_gradient: array<f32>;
+@group(0) @binding(8) var<storage, read_write> weight_gradient: array<Stat>;
+@group(0) @binding(9) var<storage, read_write> bias_gradient: array<Stat>;
 
-fn finish(feature: u32, dy_sum: f32, dy_xhat_sum: f32) {
+fn finish(place: u32, sums: Sums) {
     if params.accumulate == 1u {
-        weight_gradient[feature] += dy_xhat_sum;
-        bias_gradient[feature] += dy_sum;
+        weight_gradient[place] += sums.dy_xhat;
+        bias_gradient[place] += sums.dy;
     } else {
-        weight_gradient[feature] = dy_xhat_sum;
-        bias_gradient[feature] = dy_sum;
+        weight_gradient[place] = sums.dy_xhat;
+        bias_gradient[place] = sums.dy;
     }
 }

@@ -1,14 +1,5 @@
 // The sums of the invocations of one workgroup, added up as a tree: those of one column of it each.
 
-struct Sums {
-    dy: Stat,
-    dy_xhat: Stat,
-}
-
-fn add(a: Sums, b: Sums) -> Sums {
-    return Sums(a.dy + b.dy, a.dy_xhat + b.dy_xhat);
-}
-
 var<workgroup> lanes: array<Sums, LANES>;
 
 // Every invocation gets the sums of its column.

@@ -2,16 +2,8 @@
 // Reads x once and 20 bytes per feature and chunk; writes y once.
 // Dispatch: params.groups workgroups of LANES.
 
-@group(0) @binding(3) var<storage, read> state: array<f32>;
-@group(0) @binding(5) var<storage, read> record: array<Record>;
-
-fn record_of(feature: u32) -> Record {
-    return record[feature];
-}
-
-fn bias_of(feature: u32) -> f32 {
-    return state[bias_index(feature)];
-}
+@group(0) @binding(3) var<storage, read> state: array<Stat>;
+@group(0) @binding(5) var<storage, read> record: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn normalize_tensor(
@@ -23,5 +15,5 @@ fn normalize_tensor(
     if group >= params.groups {
         return;
     }
-    apply(walk_begin(group, lane), affine_at(first_feature(group, lane)));
+    apply_record(walk_begin(group, lane), place_of(group, lane));
 }

@@ -3,16 +3,6 @@
 // Reads x twice (from memory once); writes y once, the record (16 bytes per feature), running statistics (8).
 // Dispatch: params.groups workgroups of LANES, params.chunks = 1.
 
-@group(0) @binding(5) var<storage, read_write> record: array<Record>;
-
-fn record_of(feature: u32) -> Record {
-    return record[feature];
-}
-
-fn bias_of(feature: u32) -> f32 {
-    return state[bias_index(feature)];
-}
-
 @compute @workgroup_size(LANES)
 fn resident(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -23,17 +13,12 @@ fn resident(
     if group >= params.groups {
         return;
     }
-    let first = first_feature(group, lane);
+    let place = place_of(group, lane);
     let start = walk_begin(group, lane);
-    let m = reduce(lane, accumulate(start));
-    if lane < COLUMNS {
-        for (var k = 0u; k < SPAN; k++) {
-            if first + k < params.features {
-                record[first + k] =
-                    finish(first + k, stat_pick(m.shift, k), stat_pick(m.mean, k), stat_pick(m.square, k));
-            }
-        }
+    let moments = reduce(lane, accumulate(start));
+    if lane < COLUMNS && place < params.places {
+        finish(place, moments);
     }
     storageBarrier();
-    apply(start, affine_at(first));
+    apply_record(start, place);
 }

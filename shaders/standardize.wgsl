@@ -6,15 +6,13 @@ struct Standardize {
     offset: Stat,
 }
 
-fn standardize_at(first: u32) -> Standardize {
-    var near: Stat;
-    var invstd: Stat;
-    var offset: Stat;
-    for (var k = 0u; k < SPAN; k++) {
-        let r = record[min(first + k, params.features - 1u)];
-        stat_put(&near, k, r.mean);
-        stat_put(&invstd, k, r.invstd);
-        stat_put(&offset, k, -r.rest * r.invstd);
-    }
-    return Standardize(near, invstd, offset);
+fn standardize_at(place: u32) -> Standardize {
+    let invstd = record[at(INVSTD, place)];
+    let offset = stat_times(record[at(REST, place)], invstd) * -1.0;
+    return Standardize(record[at(MEAN, place)], invstd, offset);
+}
+
+// weight * invstd.
+fn scale_at(place: u32) -> Stat {
+    return stat_times(record[at(GAMMA, place)], record[at(INVSTD, place)]);
 }

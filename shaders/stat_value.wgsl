@@ -1,20 +1,30 @@
-// Stat: one statistic as an invocation holds it. Here a Value: each column of what it reads is its own feature.
+// Stat: a statistic as one invocation holds it. Here a Value: each column of what it reads is its own feature.
 
 alias Stat = Value;
-const SPAN = WIDTH; // features in a Stat
+
+// StatCount: the batches that a Stat has seen.
+alias StatCount = Count;
+
+fn stat_splat(s: f32) -> Stat {
+    return splat(s);
+}
 
 fn stat_times(a: Stat, b: Stat) -> Stat {
     return times(a, b);
 }
 
-fn stat_pick(s: Stat, k: u32) -> f32 {
-    return pick(s, k);
-}
-
-fn stat_put(s: ptr<function, Stat>, k: u32, v: f32) {
-    put(s, k, v);
-}
-
 fn stat_opaque(s: Stat) -> Stat {
     return opaque(s, params.zero);
+}
+
+fn stat_inverse_root(s: Stat) -> Stat {
+    return inverse_root(s);
+}
+
+fn stat_next(c: StatCount) -> StatCount {
+    return next(c);
+}
+
+fn stat_reciprocal(c: StatCount) -> Stat {
+    return reciprocal(c);
 }

@@ -1,8 +1,9 @@
 // stats: the moments of each chunk of each feature.
-// Reads x once; writes features * chunks moments of 16 bytes to partials[feature * chunks + chunk].
+// Reads x once; writes 12 bytes per feature and chunk: shift, mean and square of a chunk are vectors 3 * chunk and
+// following of partials.
 // Dispatch: params.groups workgroups of LANES.
 
-@group(0) @binding(6) var<storage, read_write> partials: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> partials: array<Stat>;
 
 @compute @workgroup_size(LANES)
 fn stats(
@@ -15,18 +16,11 @@ fn stats(
         return;
     }
     let moments = reduce(lane, accumulate(walk_begin(group, lane)));
-    if lane < COLUMNS {
-        let chunk = group / (params.groups / params.chunks);
-        let first = first_feature(group, lane);
-        for (var k = 0u; k < SPAN; k++) {
-            if first + k < params.features {
-                partials[(first + k) * params.chunks + chunk] = vec4<f32>(
-                    moments.count,
-                    stat_pick(moments.shift, k),
-                    stat_pick(moments.mean, k),
-                    stat_pick(moments.square, k),
-                );
-            }
-        }
+    let place = place_of(group, lane);
+    if lane < COLUMNS && place < params.places {
+        let vector = 3u * chunk_of(group);
+        partials[at(vector, place)] = moments.shift;
+        partials[at(vector + 1u, place)] = moments.mean;
+        partials[at(vector + 2u, place)] = moments.square;
     }
 }

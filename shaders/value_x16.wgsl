@@ -7,6 +7,9 @@ const WIDTH = 16u;
 // Part: a Value whose columns are added up, the accumulator of one feature.
 alias Part = vec4<f32>;
 
+// Count: a number of batches for each column.
+alias Count = array<vec4<u32>, 4>;
+
 fn splat(s: f32) -> Value {
     let column = vec4<f32>(s);
     return mat4x4<f32>(column, column, column, column);
@@ -24,12 +27,8 @@ fn total(p: Part) -> f32 {
     return (p.x + p.y) + (p.z + p.w);
 }
 
-fn pick(v: Value, k: u32) -> f32 {
-    return v[k / 4u][k % 4u];
-}
-
-fn put(v: ptr<function, Value>, k: u32, s: f32) {
-    (*v)[k / 4u][k % 4u] = s;
+fn first(v: Value) -> f32 {
+    return v[0].x;
 }
 
 // v ^ zero: the same bits, which no compiler can reassociate across.
@@ -41,4 +40,18 @@ fn opaque(v: Value, zero: u32) -> Value {
         bitcast<vec4<f32>>(bitcast<vec4<u32>>(v[2]) ^ z),
         bitcast<vec4<f32>>(bitcast<vec4<u32>>(v[3]) ^ z),
     );
+}
+
+// A step of Newton brings the device's inverseSqrt, of 2 ULP or worse, to about 1.
+fn inverse_root(v: Value) -> Value {
+    let r = mat4x4<f32>(inverseSqrt(v[0]), inverseSqrt(v[1]), inverseSqrt(v[2]), inverseSqrt(v[3]));
+    return r + times(0.5 * r, splat(1.0) - times(times(v, r), r));
+}
+
+fn next(c: Count) -> Count {
+    return Count(c[0] + 1u, c[1] + 1u, c[2] + 1u, c[3] + 1u);
+}
+
+fn reciprocal(c: Count) -> Value {
+    return mat4x4<f32>(1.0 / vec4<f32>(c[0]), 1.0 / vec4<f32>(c[1]), 1.0 / vec4<f32>(c[2]), 1.0 / vec4<f32>(c[3]));
 }

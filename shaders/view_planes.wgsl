@@ -18,7 +18,7 @@ fn spread(s: Stat) -> Value {
 
 // A sample of the feature.
 fn sample(v: Value) -> Stat {
-    return pick(v, 0u);
+    return first(v);
 }
 
 // Values that a Stat collects from one Value of the walk.
@@ -31,15 +31,20 @@ struct Walk {
     left: u32,  // Values still to read
 }
 
-fn first_feature(group: u32, lane: u32) -> u32 {
-    return group % params.features;
+// The place of an invocation's Stat in vectors of C values: its feature.
+fn place_of(group: u32, lane: u32) -> u32 {
+    return group % params.places;
+}
+
+fn chunk_of(group: u32) -> u32 {
+    return group / params.places;
 }
 
 fn walk_begin(group: u32, lane: u32) -> Walk {
-    let feature = group % params.features;
-    let begin = (group / params.features) * params.chunk + lane;
-    let end = min((group / params.features + 1u) * params.chunk, params.total);
+    let begin = chunk_of(group) * params.chunk + lane;
+    let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
     let inner = begin % params.plane;
+    let feature = place_of(group, lane);
     let index = (begin / params.plane) * (params.plane + params.jump) + feature * params.plane + inner;
     return Walk(index, inner, select(0u, (end - begin + LANES - 1u) / LANES, begin < end));
 }

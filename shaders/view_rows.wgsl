@@ -30,18 +30,22 @@ struct Walk {
 }
 
 fn blocks() -> u32 {
-    return (params.plane + COLUMNS - 1u) / COLUMNS;
+    return (params.places + COLUMNS - 1u) / COLUMNS;
 }
 
-fn first_feature(group: u32, lane: u32) -> u32 {
-    return ((group % blocks()) * COLUMNS + lane % COLUMNS) * WIDTH;
+// The place of an invocation's Stat in vectors of C values: its column. In the last block it may be past the end.
+fn place_of(group: u32, lane: u32) -> u32 {
+    return (group % blocks()) * COLUMNS + lane % COLUMNS;
+}
+
+fn chunk_of(group: u32) -> u32 {
+    return group / blocks();
 }
 
 fn walk_begin(group: u32, lane: u32) -> Walk {
-    let column = (group % blocks()) * COLUMNS + lane % COLUMNS;
-    let chunk = group / blocks();
-    let begin = chunk * params.chunk + lane / COLUMNS;
-    let end = min((chunk + 1u) * params.chunk, params.total);
+    let column = place_of(group, lane);
+    let begin = chunk_of(group) * params.chunk + lane / COLUMNS;
+    let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
     let rows = LANES / COLUMNS;
     let left = select(0u, (end - begin + rows - 1u) / rows, begin < end && column < params.plane);
     return Walk(begin * params.plane + column, left);

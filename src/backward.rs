@@ -7,7 +7,7 @@ use crate::kernels::{Kernel, Tensors};
 use crate::layer::BatchNorm;
 use crate::params::Params;
 use crate::plan::{Path, Plan, PlanRequest, Work};
-use crate::prepared::{Preparation, Prepared, scratch, slot};
+use crate::prepared::{Preparation, Prepared, slot};
 use crate::shape::Shape;
 
 /// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
@@ -137,11 +137,8 @@ impl BatchNorm {
         let reduce = parameters || (apply && !frozen);
         let plan = Plan::new(machine, Work::Backward { reduce, apply }, shape, backward.plan)?;
 
-        let device = self.context.device();
-        let label = self.label.as_deref();
         // Gradients that nobody wants are written where nobody looks.
-        let unwanted = scratch(device, label, vector);
-        let unwanted_too = scratch(device, label, vector);
+        let (unwanted, unwanted_too) = (self.scratch(1), self.scratch(1));
         let parameter_gradients = [
             (slot::WEIGHT_GRADIENT, bound_or(&weight_gradient, &unwanted)),
             (slot::BIAS_GRADIENT, bound_or(&bias_gradient, &unwanted_too)),
@@ -151,7 +148,7 @@ impl BatchNorm {
             accumulate: backward.accumulate.into(),
             ..Params::new(&self.descriptor, self.stride, shape)
         };
-        let mut work = Preparation::new(&self.context, label, shape, params);
+        let mut work = Preparation::new(&self.context, self.label.as_deref(), shape, params);
         let read = [(slot::INPUT, input.binding()), (slot::OUTPUT_GRADIENT, output_gradient.binding())];
         let record = [(slot::RECORD, saved.record.as_entire_buffer_binding())];
         // In place, dx is where dy is read.
@@ -160,9 +157,9 @@ impl BatchNorm {
             (Some(dx), _) => [&read[..], &[(slot::OUTPUT, dx.binding())]].concat(),
             (None, _) => Vec::new(),
         };
-        let partials = scratch(device, label, plan.partial_bytes().max(16));
+        let partials = self.scratch(plan.partial_vectors());
         let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
-        let means = scratch(device, label, 2 * vector);
+        let means = self.scratch(2);
         let means = [(slot::MEANS, means.as_entire_buffer_binding())];
         let merge = [&partials[..], &means, &parameter_gradients].concat();
         match plan.path() {
@@ -173,9 +170,11 @@ impl BatchNorm {
             Path::Split | Path::Reduce => {
                 let bindings = [&read[..], &record, &partials].concat();
                 work.over_tensor(Kernel::BackwardReduce, &plan.first, tensors, &bindings)?;
-                work.per_feature(Kernel::BackwardFinalize, &plan.first, &merge)?;
+                work.over_features(Kernel::BackwardFinalize, &plan.first, &plan.merge, &merge)?;
             }
-            Path::Empty if reduce => work.per_feature(Kernel::BackwardFinalize, &plan.first, &merge)?,
+            Path::Empty if reduce => {
+                work.over_features(Kernel::BackwardFinalize, &plan.first, &plan.merge, &merge)?
+            }
             Path::Direct | Path::Empty => {}
         }
         if let Path::Split | Path::Direct = plan.path() {

@@ -6,7 +6,7 @@ use crate::kernels::{Kernel, Tensors};
 use crate::layer::BatchNorm;
 use crate::params::Params;
 use crate::plan::{Path, Plan, PlanRequest, Work};
-use crate::prepared::{Preparation, Prepared, scratch, slot};
+use crate::prepared::{Preparation, Prepared, slot};
 use crate::shape::Shape;
 
 /// Which statistics normalize.
@@ -189,15 +189,13 @@ impl BatchNorm {
         let work = if needs_batch { Work::Training } else { Work::Evaluation };
         let plan = Plan::new(machine, work, shape, request)?;
 
-        let device = self.context.device();
-        let label = self.label.as_deref();
-        let record = scratch(device, label, u64::from(self.features()) * 16);
+        let record = self.scratch(4);
         let params = Params {
             update_running: update.into(),
             use_running: (statistics == Statistics::Running).into(),
             ..Params::new(&self.descriptor, self.stride, shape)
         };
-        let mut work = Preparation::new(&self.context, label, shape, params);
+        let mut work = Preparation::new(&self.context, self.label.as_deref(), shape, params);
         let read = (slot::INPUT, input.binding());
         let write = (slot::OUTPUT, output.binding());
         let state = (slot::STATE, self.state.as_entire_buffer_binding());
@@ -218,18 +216,23 @@ impl BatchNorm {
                 work.over_tensor(Kernel::Resident, &plan.first, tensors, &bindings)?;
             }
             Path::Split => {
-                let partials = scratch(device, label, plan.partial_bytes());
+                let partials = self.scratch(plan.partial_vectors());
                 let partials = (slot::PARTIALS, partials.as_entire_buffer_binding());
                 work.over_tensor(Kernel::Stats, &plan.first, tensors, &[read.clone(), partials.clone()])?;
                 let merge = [state.clone(), batches, saved.clone(), partials];
-                work.per_feature(Kernel::Finalize, &plan.first, &merge)?;
+                work.over_features(Kernel::Finalize, &plan.first, &plan.merge, &merge)?;
                 let bindings = [both(), vec![state, saved]].concat();
                 work.over_tensor(Kernel::Normalize, &plan.second, tensors, &bindings)?;
             }
             Path::Empty if update => {
-                let partials = scratch(device, label, 16);
+                let partials = self.scratch(1);
                 let partials = (slot::PARTIALS, partials.as_entire_buffer_binding());
-                work.per_feature(Kernel::Finalize, &plan.first, &[state, batches, saved, partials])?;
+                work.over_features(
+                    Kernel::Finalize,
+                    &plan.first,
+                    &plan.merge,
+                    &[state, batches, saved, partials],
+                )?;
             }
             Path::Reduce | Path::Empty => {}
         }

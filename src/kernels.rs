@@ -74,7 +74,7 @@ impl Kernel {
         }
     }
 
-    /// Whether it merges what was reduced and sees no tensor: one shader for every view and width.
+    /// Whether it merges what was reduced and sees no tensor: no view.
     fn merges(self) -> bool {
         matches!(self, Kernel::Finalize | Kernel::BackwardFinalize)
     }
@@ -88,20 +88,24 @@ impl Kernel {
     fn files(self) -> &'static [&'static str] {
         match self {
             Kernel::Stats => files!("moments" "reduce" "accumulate" "stats"),
-            Kernel::Finalize => files!("moments" "reduce" "state" "record" "finish" "finalize"),
-            Kernel::Normalize => files!("state" "record" "apply" "normalize"),
-            Kernel::Evaluate => files!("state" "record" "apply" "evaluate"),
+            Kernel::Finalize => files!("moments" "reduce" "finish" "finalize"),
+            Kernel::Normalize => files!("apply" "recorded" "normalize"),
+            Kernel::Evaluate => files!("apply" "evaluate"),
             Kernel::Resident => {
-                files!("moments" "reduce" "accumulate" "state" "record" "finish" "apply" "resident")
+                files!("moments" "reduce" "accumulate" "finish" "apply" "recorded" "resident")
             }
-            Kernel::BackwardReduce => {
-                files!("record" "standardize" "gradient_reduce" "gradient_sums" "backward_reduce")
+            Kernel::BackwardReduce => files!(
+                "standardize" "gradient_sums" "gradient_reduce" "gradient_accumulate" "backward_reduce"
+            ),
+            Kernel::BackwardFinalize => {
+                files!("gradient_sums" "gradient_reduce" "gradient_finish" "backward_finalize")
             }
-            Kernel::BackwardFinalize => files!("gradient_reduce" "gradient_finish" "backward_finalize"),
-            Kernel::BackwardApply => files!("record" "standardize" "gradient_apply" "backward_apply"),
+            Kernel::BackwardApply => {
+                files!("standardize" "gradient_sums" "gradient_apply" "backward_apply")
+            }
             Kernel::BackwardResident => files!(
-                "record" "standardize" "gradient_reduce" "gradient_sums" "gradient_finish" "gradient_apply"
-                "backward_resident"
+                "standardize" "gradient_sums" "gradient_reduce" "gradient_accumulate" "gradient_finish"
+                "gradient_apply" "backward_resident"
             ),
         }
     }
@@ -112,7 +116,7 @@ impl Variant {
     pub fn new(kernel: Kernel, view: View, width: u32, tensors: Tensors) -> Self {
         let tensors = if kernel.writes() { tensors } else { Tensors::Separate };
         match kernel.merges() {
-            true => Self { kernel, view: View::Planes, width: 1, tensors },
+            true => Self { kernel, view: View::Rows, width, tensors },
             false => Self { kernel, view, width, tensors },
         }
     }
@@ -139,8 +143,9 @@ impl Variant {
         let Self { kernel, view, width, tensors } = self;
         let mut name = kernel.entry().to_owned();
         if !kernel.merges() {
-            name += &format!("_{view:?}_x{width}").to_lowercase();
+            name += &format!("_{view:?}").to_lowercase();
         }
+        name += &format!("_x{width}");
         if kernel.writes() {
             name += match tensors {
                 Tensors::Separate => "_separate",
@@ -176,12 +181,11 @@ impl Variant {
             (_, Tensors::Shared) => files!("tensors_shared"),
             (_, Tensors::InPlace) => files!("tensors_in_place"),
         };
-        let seen = if self.kernel.merges() {
-            vec![files!("params" "stat_scalar")]
-        } else {
-            vec![files!("params"), value, view, tensors]
+        let pieces = match self.kernel.merges() {
+            true => vec![files!("params"), value, files!("stat_value" "vectors")],
+            false => vec![files!("params"), value, view, files!("vectors"), tensors],
         };
-        seen.into_iter().chain([self.kernel.files()]).flatten().copied().collect::<Vec<_>>().join("\n")
+        pieces.into_iter().chain([self.kernel.files()]).flatten().copied().collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -263,12 +267,12 @@ impl Context {
             // - Tensors: a `Walk` begins inside the tensor or with nothing left; with n left its index is that of the
             //   n-th Value from the end of its chunk, and `prepare` binds exactly the tensor's bytes, which the
             //   width divides (`Frame::new`).
-            // - State, batches, record, means, gradients: indexed by a feature, compared with or clamped to
-            //   params.features; the layer makes or validates these buffers for that many.
-            // - Partials: features · chunks of them are allocated, and groups of the dispatch beyond params.groups
-            //   return at once.
+            // - Vectors of C values (state, batches, record, means, partials, gradients): indexed by a place that is
+            //   compared with or clamped to params.places, in a vector that the layer allocates, or of the caller's
+            //   buffers that `prepare` validates; the width divides C and the stride.
+            // - Groups of a dispatch beyond params.groups return at once.
             // - Workgroup memory: indexed by lane < LANES, and lane + half < 2 · half ≤ LANES.
-            // - Loops count up to `left`, `SEGMENT`, `SPAN` or `chunks`, or halve LANES down to COLUMNS ≥ 1.
+            // - Loops count up to `left`, `SEGMENT`, `SEGMENTS` or `chunks`, or halve LANES down to COLUMNS ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe {
                 self.0.device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked())

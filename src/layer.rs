@@ -6,6 +6,7 @@ use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use crate::descriptor::BatchNormDescriptor;
 use crate::error::DescriptorError;
 use crate::kernels::Context;
+use crate::plan::vector_stride;
 use crate::state::State;
 
 /// A batch-normalization layer on a device: weight, bias, running statistics, and the calls that prepare its work.
@@ -41,9 +42,7 @@ impl BatchNorm {
     pub fn new(context: &Context, descriptor: &BatchNormDescriptor<'_>) -> Result<Self, DescriptorError> {
         descriptor.validate()?;
         let features = descriptor.features;
-        // Vectors that can be bound one by one.
-        let stride =
-            u64::from(features).next_multiple_of(u64::from(context.machine().alignment()).max(256) / 4);
+        let stride = vector_stride(features);
         let (required, limit) = (4 * 4 * stride, context.machine().max_binding());
         if required > limit {
             return Err(DescriptorError::TooManyFeatures { features, required, limit });
@@ -63,7 +62,7 @@ impl BatchNorm {
             descriptor: BatchNormDescriptor { label: None, ..*descriptor },
             state: create(cast_slice(&state)),
             stride: stride as u32,
-            batches: create(cast_slice(&vec![0u32; features as usize])),
+            batches: create(cast_slice(&vec![0u32; stride as usize])),
         })
     }
 
@@ -98,6 +97,16 @@ impl BatchNorm {
     /// The running variance on the device, C float32, like [`weight`](Self::weight); `None` where it is not tracked.
     pub fn running_var(&self) -> Option<wgpu::BufferBinding<'_>> {
         self.descriptor.track_running_stats.then(|| self.vector(RUNNING_VAR))
+    }
+
+    /// Scratch for so many vectors of C values.
+    pub(crate) fn scratch(&self, vectors: u64) -> wgpu::Buffer {
+        self.context.device().create_buffer(&wgpu::BufferDescriptor {
+            label: self.label.as_deref(),
+            size: vectors.max(1) * u64::from(self.stride) * 4,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
     }
 
     pub(crate) fn vector_bytes(&self) -> u64 {

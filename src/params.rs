@@ -10,7 +10,6 @@ use crate::shape::Shape;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub(crate) struct Params {
-    pub features: u32,
     pub groups: u32,
     pub chunks: u32,
     pub chunk: u32,
@@ -19,12 +18,15 @@ pub(crate) struct Params {
     pub step_index: u32,
     pub step_inner: u32,
     pub jump: u32,
-    pub state_stride: u32,
+    pub places: u32,
+    pub stride: u32,
     pub zero: u32,
     pub update_running: u32,
     pub use_running: u32,
     pub accumulate: u32,
     pub count: f32,
+    pub chunk_count: f32,
+    pub last_count: f32,
     pub unit: f32,
     pub variance_of_square: f32,
     pub running_scale: f32,
@@ -33,13 +35,13 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// What all dispatches of one prepared work share.
-    pub fn new(descriptor: &BatchNormDescriptor<'_>, state_stride: u32, shape: Shape) -> Self {
+    /// What all dispatches of one prepared work share. The stride is in float32.
+    pub fn new(descriptor: &BatchNormDescriptor<'_>, stride: u32, shape: Shape) -> Self {
         let count = shape.count();
         let unit = unit(count);
         Self {
-            features: shape.features(),
-            state_stride,
+            places: shape.features(),
+            stride,
             count: count as f32,
             unit: unit as f32,
             variance_of_square: (1.0 / (count as f64 * unit * unit)) as f32,
@@ -53,35 +55,47 @@ impl Params {
         }
     }
 
-    /// The same for one dispatch: how its invocations walk.
-    pub fn on(self, shape: Shape, grid: &Grid) -> Self {
-        let width = grid.width;
-        let plane = match grid.view {
-            View::Planes => shape.inner() as u32 / width,
-            View::Rows => shape.features() / width,
-        };
-        let between_planes = match grid.view {
-            View::Planes => (shape.features() - 1) * plane,
-            View::Rows => 0,
-        };
-        let (step_index, step_inner) = match grid.view {
+    /// The same for a dispatch over the tensor: how its invocations walk.
+    pub fn over_tensor(self, shape: Shape, grid: &Grid) -> Self {
+        let Grid { view, width, lanes, columns, chunks, chunk, total, groups } = *grid;
+        let (plane, jump, step_index, step_inner) = match view {
             View::Planes => {
-                let (planes, rest) = (grid.lanes / plane, grid.lanes % plane);
-                (planes.wrapping_mul(plane + between_planes).wrapping_add(rest), rest)
+                let plane = shape.inner() as u32 / width;
+                let jump = (shape.features() - 1) * plane;
+                let (planes, rest) = (lanes / plane, lanes % plane);
+                (plane, jump, planes.wrapping_mul(plane + jump).wrapping_add(rest), rest)
             }
-            View::Rows => ((grid.lanes / grid.columns) * plane, 0),
+            View::Rows => {
+                let plane = shape.features() / width;
+                (plane, 0, (lanes / columns) * plane, 0)
+            }
         };
-        Self {
-            groups: grid.groups,
-            chunks: grid.chunks,
-            chunk: grid.chunk,
-            total: grid.total,
-            plane,
-            step_index,
-            step_inner,
-            jump: between_planes,
-            ..self
+        let params = Self { groups, chunks, chunk, total, plane, step_index, step_inner, jump, ..self };
+        match view {
+            View::Planes => params,
+            View::Rows => params.in_stats_of(width),
         }
+    }
+
+    /// The same for a dispatch that merges what a dispatch over the tensor left.
+    pub fn over_features(self, reduced: &Grid, merge: &Grid) -> Self {
+        let values = match reduced.view {
+            View::Planes => reduced.width,
+            View::Rows => 1,
+        };
+        let Grid { chunks, chunk, total, .. } = *reduced;
+        let params = Self {
+            groups: merge.groups,
+            chunks,
+            chunk_count: (chunk * values) as f32,
+            last_count: ((total - chunk * chunks.saturating_sub(1)) * values) as f32,
+            ..self
+        };
+        params.in_stats_of(merge.width)
+    }
+
+    fn in_stats_of(self, width: u32) -> Self {
+        Self { places: self.places / width, stride: self.stride / width, ..self }
     }
 }
 

@@ -31,6 +31,11 @@ impl Work {
         if matches!(self, Work::Backward { .. }) { 2 } else { 1 }
     }
 
+    /// Vectors of C values left by each chunk: shift, mean and square, or two sums.
+    fn partials(self) -> u64 {
+        if matches!(self, Work::Backward { .. }) { 2 } else { 3 }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Work::Training => "training",
@@ -164,9 +169,22 @@ impl Machine {
         Ok([x, y])
     }
 
-    /// Lanes of the kernel that merges the chunks of a feature.
-    pub fn merge_lanes(&self, chunks: u32) -> u32 {
-        self.software.unwrap_or(64).min(chunks.next_power_of_two()).min(self.max_lanes)
+    /// The dispatch that merges the chunks of each feature.
+    fn merge(&self, features: u32, chunks: u32) -> Grid {
+        let width = if features % 4 == 0 { 4 } else { 1 };
+        let places = features / width;
+        // 128 bytes side by side; the other invocations share the chunks.
+        let columns = places.next_power_of_two().min(self.software.unwrap_or(32 / width));
+        let useful = (columns * chunks.max(1)).next_power_of_two();
+        let lanes = self.software.unwrap_or(useful.clamp(64, 256));
+        let lanes = lanes.min(self.max_lanes_of(16 * width)).max(columns);
+        let groups = places.div_ceil(columns);
+        Grid { view: View::Rows, width, lanes, columns, chunks, groups, ..Grid::NONE }
+    }
+
+    /// Invocations of a workgroup that keeps so many bytes of each in workgroup memory.
+    fn max_lanes_of(&self, bytes: u32) -> u32 {
+        1 << self.max_lanes.min(self.max_workgroup_bytes / bytes).max(1).ilog2()
     }
 }
 
@@ -178,6 +196,8 @@ pub struct Plan {
     path: Path,
     /// The dispatch that reduces, or does everything.
     pub(crate) first: Grid,
+    /// The dispatch that merges chunks.
+    pub(crate) merge: Grid,
     /// The dispatch that applies, on the split path.
     pub(crate) second: Grid,
     scratch_bytes: u64,
@@ -207,12 +227,11 @@ impl Plan {
 
     /// Workgroups of each dispatch, in order.
     pub fn workgroups(&self) -> Vec<u32> {
-        let features = self.shape.features();
         match self.path {
             Path::Resident | Path::Direct => vec![self.first.groups],
-            Path::Split => vec![self.first.groups, features, self.second.groups],
-            Path::Reduce => vec![self.first.groups, features],
-            Path::Empty if self.work.reduces() => vec![features],
+            Path::Split => vec![self.first.groups, self.merge.groups, self.second.groups],
+            Path::Reduce => vec![self.first.groups, self.merge.groups],
+            Path::Empty if self.work.reduces() => vec![self.merge.groups],
             Path::Empty => vec![],
         }
     }
@@ -233,9 +252,9 @@ impl Plan {
         self.bytes_moved
     }
 
-    /// Bytes of partial moments (or of pairs of sums, half of that).
-    pub(crate) fn partial_bytes(&self) -> u64 {
-        16 * u64::from(self.first.chunks) * u64::from(self.shape.features())
+    /// Vectors of C values that the reducing dispatch leaves for the merging one.
+    pub(crate) fn partial_vectors(&self) -> u64 {
+        u64::from(self.first.chunks) * self.work.partials()
     }
 
     /// Plans the work on the machine, or says which part of the request is not possible.
@@ -245,11 +264,20 @@ impl Plan {
         shape: Shape,
         request: PlanRequest,
     ) -> Result<Self, PrepareError> {
-        let record_bytes = u64::from(shape.features()) * 16;
+        let vector = vector_stride(shape.features()) * 4;
+        let record_bytes = if matches!(work, Work::Backward { .. }) { 0 } else { 4 * vector };
         if shape.count() == 0 || !(work.reduces() || work.applies()) {
-            let none = Grid::NONE;
-            let (path, scratch_bytes) = (Path::Empty, record_bytes);
-            return Ok(Self { work, shape, path, first: none, second: none, scratch_bytes, bytes_moved: 0 });
+            let (none, merge) = (Grid::NONE, machine.merge(shape.features(), 0));
+            return Ok(Self {
+                work,
+                shape,
+                path: Path::Empty,
+                first: none,
+                merge,
+                second: none,
+                scratch_bytes: record_bytes,
+                bytes_moved: 0,
+            });
         }
         let frame = Frame::new(machine, work, shape, request)?;
         let whole = frame.grid(1);
@@ -276,19 +304,22 @@ impl Plan {
             }
         };
         let (tensor, inputs) = (shape.bytes(), work.inputs());
-        let partials = |grid: &Grid| 16 * u64::from(grid.chunks) * u64::from(shape.features());
-        let (first, second, partial_bytes, bytes_moved) = match path {
-            Path::Resident => (whole, whole, 0, (inputs + 1) * tensor),
+        let (first, second, bytes_moved) = match path {
+            Path::Resident => (whole, whole, (inputs + 1) * tensor),
             Path::Direct => {
                 let grid = frame.grid(frame.apply_chunks());
-                (grid, grid, 0, (inputs + 1) * tensor)
+                (grid, grid, (inputs + 1) * tensor)
             }
             _ => {
-                let reduce = frame.grid(frame.reduce_chunks());
-                let apply = frame.grid(frame.apply_chunks());
                 let reads = if path == Path::Split { 2 * inputs + 1 } else { inputs };
-                (reduce, apply, partials(&reduce), reads * tensor)
+                (frame.grid(frame.reduce_chunks()), frame.grid(frame.apply_chunks()), reads * tensor)
             }
+        };
+        let merge = machine.merge(shape.features(), first.chunks);
+        let plan = Self { work, shape, path, first, merge, second, scratch_bytes: 0, bytes_moved };
+        let partial_bytes = match path {
+            Path::Split | Path::Reduce => plan.partial_vectors() * vector,
+            _ => 0,
         };
         if partial_bytes > machine.max_binding {
             return Err(PrepareError::DeviceLimit {
@@ -297,9 +328,13 @@ impl Plan {
                 given: machine.max_binding,
             });
         }
-        let scratch_bytes = partial_bytes + record_bytes;
-        Ok(Self { work, shape, path, first, second, scratch_bytes, bytes_moved })
+        Ok(Self { scratch_bytes: partial_bytes + record_bytes, ..plan })
     }
+}
+
+/// Float32 from one vector of C values to the next: each can be bound by itself on every device.
+pub(crate) fn vector_stride(features: u32) -> u64 {
+    u64::from(features).next_multiple_of(64)
 }
 
 impl std::fmt::Display for Plan {
@@ -368,12 +403,10 @@ impl Frame {
             }
         };
         // Moments in workgroup memory: the count, and three statistics of each feature an invocation holds.
-        let lane_bytes = match (view, width) {
+        let max_lanes = machine.max_lanes_of(match (view, width) {
             (View::Planes, _) | (View::Rows, 1) => 16,
             (View::Rows, width) => 16 + 3 * 4 * width,
-        };
-        let max_lanes = machine.max_lanes.min(machine.max_workgroup_bytes / lane_bytes);
-        let max_lanes = 1 << max_lanes.max(1).ilog2();
+        });
         let columns_in_all = match view {
             View::Planes => 1,
             View::Rows => shape.features() / width,
@@ -462,7 +495,7 @@ impl Frame {
     }
 
     fn reduce_chunks(&self) -> u32 {
-        if self.software { self.chunks(16, 64) } else { self.chunks(2048, 8) }
+        if self.software { self.chunks(16, 64) } else { self.chunks(2048, 4) }
     }
 
     fn apply_chunks(&self) -> u32 {
@@ -508,7 +541,7 @@ mod tests {
     fn many_values_per_feature_are_split() {
         let plan = plan(Work::Training, Shape::channels_first(1, 3, &[1024, 1024]));
         assert_eq!(plan.path(), Path::Split);
-        assert!(plan.workgroups()[0] > 1000);
+        assert!(plan.workgroups()[0] > 512);
     }
 
     #[test]

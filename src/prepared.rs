@@ -72,21 +72,19 @@ impl<'a> Preparation<'a> {
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
         let variant = Variant::new(kernel, grid.view, grid.width, tensors);
-        self.add(variant, grid, self.params.on(self.shape, grid), grid.groups, bindings)
+        self.add(variant, grid, self.params.over_tensor(self.shape, grid), bindings)
     }
 
-    /// Adds a dispatch of one workgroup per feature, which merges what `reduced` left.
-    pub fn per_feature(
+    /// Adds a dispatch that merges what `reduced` left.
+    pub fn over_features(
         &mut self,
         kernel: Kernel,
         reduced: &Grid,
+        merge: &Grid,
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
-        let lanes = self.context.machine().merge_lanes(reduced.chunks);
-        let grid = Grid { lanes, columns: 1, ..*reduced };
-        let variant = Variant::new(kernel, grid.view, 1, Tensors::Separate);
-        let params = Params { chunks: reduced.chunks, ..self.params };
-        self.add(variant, &grid, params, self.params.features, bindings)
+        let variant = Variant::new(kernel, merge.view, merge.width, Tensors::Separate);
+        self.add(variant, merge, self.params.over_features(reduced, merge), bindings)
     }
 
     fn add(
@@ -94,10 +92,9 @@ impl<'a> Preparation<'a> {
         variant: Variant,
         grid: &Grid,
         params: Params,
-        groups: u32,
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
-        let workgroups = self.context.machine().workgroups(groups)?;
+        let workgroups = self.context.machine().workgroups(grid.groups)?;
         let device = self.context.device();
         let pipeline = self.context.pipeline(variant, grid);
         let uniform = device.create_buffer_init(&BufferInitDescriptor {
@@ -123,14 +120,4 @@ impl<'a> Preparation<'a> {
     pub fn finish(self, plan: Plan) -> Prepared {
         Prepared { plan, dispatches: self.dispatches }
     }
-}
-
-/// A storage buffer of the layer's own.
-pub(crate) fn scratch(device: &wgpu::Device, label: Option<&str>, bytes: u64) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor {
-        label,
-        size: bytes,
-        usage: wgpu::BufferUsages::STORAGE,
-        mapped_at_creation: false,
-    })
 }
