@@ -3,8 +3,8 @@
 // spoils the shift of one segment at most. Segments merge into blocks and blocks into the whole, so that no sum is
 // long.
 
-const SEGMENT = 32u;  // Values in a segment
-const SEGMENTS = 32u; // segments in a block
+const SEGMENT = 16u;  // Values in a segment
+const SEGMENTS = 64u; // segments in a block
 
 fn segment_mean(start: Walk, count: u32) -> Stat {
     var walk = start;

@@ -1,8 +1,8 @@
 // The sums of dy and of dy * xhat of all that one workgroup reads. Each invocation walks its chunk in segments, which
 // add up to blocks and those to the whole, so that no sum is long. The order is fixed: the same bits every time.
 
-const SEGMENT = 32u;  // Values in a segment
-const SEGMENTS = 32u; // segments in a block
+const SEGMENT = 16u;  // Values in a segment
+const SEGMENTS = 64u; // segments in a block
 
 fn segment_sums(walk: ptr<function, Walk>, count: u32, s: Standardize) -> Sums {
     let near = spread(s.near);

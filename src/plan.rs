@@ -72,6 +72,27 @@ pub enum View {
     Rows,
 }
 
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Path::Resident => "resident",
+            Path::Split => "split",
+            Path::Direct => "direct",
+            Path::Reduce => "reduce",
+            Path::Empty => "empty",
+        })
+    }
+}
+
+impl std::fmt::Display for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            View::Planes => "planes",
+            View::Rows => "rows",
+        })
+    }
+}
+
 /// What a plan should be, where it is not to be chosen: for tests and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PlanRequest {
@@ -171,7 +192,7 @@ impl Machine {
 
     /// The dispatch that merges the chunks of each feature.
     fn merge(&self, features: u32, chunks: u32) -> Grid {
-        let width = if features % 4 == 0 { 4 } else { 1 };
+        let width = if features.is_multiple_of(4) { 4 } else { 1 };
         let places = features / width;
         // 128 bytes side by side; the other invocations share the chunks.
         let columns = places.next_power_of_two().min(self.software.unwrap_or(32 / width));
@@ -339,11 +360,9 @@ pub(crate) fn vector_stride(features: u32) -> u64 {
 
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = format!("{:?}", self.path).to_lowercase();
-        write!(f, "{} of {}: {path}", self.work.name(), self.shape)?;
+        write!(f, "{} of {}: {}", self.work.name(), self.shape, self.path)?;
         if self.path != Path::Empty {
             let Grid { view, width, lanes, columns, .. } = self.first;
-            let view = format!("{view:?}").to_lowercase();
             write!(f, " over {view}, {lanes} invocations")?;
             if columns > 1 {
                 write!(f, " ({columns} side by side)")?;
@@ -474,7 +493,7 @@ impl Frame {
         match self.work {
             Work::Evaluation => loads,
             // Segments and blocks count too, and the first segment is read once more.
-            Work::Training | Work::Backward { .. } => 2 * loads + loads / 16 + 128,
+            Work::Training | Work::Backward { .. } => 2 * loads + loads / 8 + 128,
         }
     }
 

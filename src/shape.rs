@@ -24,53 +24,58 @@ pub struct Shape {
 /// The largest tensor: indices have 32 bits, and the last chunk may reach past the end by less than 2²⁴.
 const MAX_ELEMENTS: u64 = (1 << 32) - (1 << 24);
 
-fn product(axes: &[u32]) -> u64 {
-    axes.iter().fold(1, |p: u64, &a| p.saturating_mul(a.into()))
+const fn product(axes: &[u32]) -> u64 {
+    let (mut product, mut i) = (1u64, 0);
+    while i < axes.len() {
+        product = product.saturating_mul(axes[i] as u64);
+        i += 1;
+    }
+    product
 }
 
 impl Shape {
     /// (N, C): one value of each feature per example, as `BatchNorm1d` takes.
-    pub fn rows(batch: u32, features: u32) -> Self {
+    pub const fn rows(batch: u32, features: u32) -> Self {
         Self::channels_first(batch, features, &[])
     }
 
     /// (N, C, L), (N, C, H, W), (N, C, D, H, W): PyTorch's and ONNX' layout.
-    pub fn channels_first(batch: u32, features: u32, spatial: &[u32]) -> Self {
+    pub const fn channels_first(batch: u32, features: u32, spatial: &[u32]) -> Self {
         Self { batch, features, positions: product(spatial), layout: Layout::ChannelsFirst }
     }
 
     /// (N, L, C), (N, H, W, C), (N, D, H, W, C): Keras' layout, and PyTorch's `channels_last` memory format.
-    pub fn channels_last(batch: u32, spatial: &[u32], features: u32) -> Self {
+    pub const fn channels_last(batch: u32, spatial: &[u32], features: u32) -> Self {
         Self { batch, features, positions: product(spatial), layout: Layout::ChannelsLast }
     }
 
     /// N.
-    pub fn batch(&self) -> u32 {
+    pub const fn batch(&self) -> u32 {
         self.batch
     }
 
     /// C.
-    pub fn features(&self) -> u32 {
+    pub const fn features(&self) -> u32 {
         self.features
     }
 
     /// The product of the spatial axes; saturates.
-    pub fn positions(&self) -> u64 {
+    pub const fn positions(&self) -> u64 {
         self.positions
     }
 
     /// Values per feature, N · positions; saturates.
-    pub fn count(&self) -> u64 {
-        self.positions.saturating_mul(self.batch.into())
+    pub const fn count(&self) -> u64 {
+        self.positions.saturating_mul(self.batch as u64)
     }
 
     /// Values in all; saturates.
-    pub fn elements(&self) -> u64 {
-        self.count().saturating_mul(self.features.into())
+    pub const fn elements(&self) -> u64 {
+        self.count().saturating_mul(self.features as u64)
     }
 
     /// Bytes of a float32 tensor of this shape; saturates.
-    pub fn bytes(&self) -> u64 {
+    pub const fn bytes(&self) -> u64 {
         self.elements().saturating_mul(4)
     }
 

@@ -51,6 +51,20 @@ fn tiny_variance() {
     }
 }
 
+/// Sums of many small squares and a few large ones, which round the same way again and again.
+#[test]
+fn features_that_are_zero_but_for_a_few() {
+    for shape in
+        [Shape::rows(60, 16), Shape::rows(60, 5), Shape::rows(240, 4), Shape::channels_first(60, 3, &[3, 3])]
+    {
+        for period in [59, 31, 17] {
+            let x: Vec<f32> =
+                (0..shape.elements() as usize).map(|i| if i % period == 3 { 0.9375 } else { 0.0 }).collect();
+            check("few", shape, &x);
+        }
+    }
+}
+
 #[test]
 fn squares_whose_sum_overflows() {
     for shape in shapes() {

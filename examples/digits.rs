@@ -1,0 +1,406 @@
+//! The layer on real data: 1797 handwritten digits of 8 × 8 pixels, each pixel a feature.
+//!
+//! For several batch sizes, an epoch of training steps over the 1437 training images and an evaluation of all 1797, on
+//! the GPU and by the reference on the CPU; then what the layer learned of the data.
+//!
+//!     cargo run --release --example digits
+
+use std::error::Error;
+use std::hint::black_box;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use wgpu_batchnorm::headless::Gpu;
+use wgpu_batchnorm::{
+    BatchNorm, BatchNormDescriptor, Context, Evaluation, Shape, State, Statistics, Training, TrainingStep,
+    cpu, wgpu,
+};
+
+const IMAGES: usize = 1797;
+const PIXELS: usize = 64;
+const BATCHES: [usize; 5] = [8, 32, 60, 256, 1437];
+const MOMENTUM: f32 = 0.1;
+/// Times are medians of so many measurements, those of the GPU of at least so many steps each.
+const ROUNDS: usize = 15;
+const STEPS: usize = 200;
+
+/// Runs batch normalization over handwritten digits.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder with digits_images.u8.
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data"))]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let digits = Digits::read(&arguments.data.join("digits_images.u8"))?;
+    let gpu = Gpu::new()?;
+    println!("{IMAGES} handwritten digits, 8 × 8 pixels = {PIXELS} features");
+    println!("Adapter: {}", gpu.describe());
+
+    let context = Context::new(&gpu.device);
+    let style = ProgressStyle::with_template("{msg:16} {bar:50} {pos:>3} of {len} measurements")?;
+    let progress = ProgressBar::new(((BATCHES.len() + 1) * 2 * ROUNDS) as u64).with_style(style);
+    let mut runs = Vec::new();
+    for batch in BATCHES {
+        progress.set_message(format!("batches of {batch}"));
+        let norm = BatchNorm::new(&context, &layer())?;
+        runs.push(Run::new(&gpu, &norm, &digits, batch, &progress)?);
+    }
+    progress.set_message("evaluation");
+    let evaluation = time_evaluation(&gpu, &BatchNorm::new(&context, &layer())?, &digits, &progress)?;
+    progress.finish_and_clear();
+
+    print_times(&runs, &evaluation);
+    print_differences(&runs);
+    print_learned(&runs, &Population::of(&digits.training));
+    Ok(())
+}
+
+fn layer() -> BatchNormDescriptor<'static> {
+    BatchNormDescriptor { features: PIXELS as u32, momentum: Some(MOMENTUM), ..Default::default() }
+}
+
+/// The images, row after row of pixels from 0 to 1.
+struct Digits {
+    all: Vec<f32>,
+    /// All but every fifth image, shuffled.
+    training: Vec<f32>,
+}
+
+impl Digits {
+    fn read(file: &Path) -> Result<Self, String> {
+        let name = file.display();
+        let bytes = std::fs::read(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let (given, required) = (bytes.len(), IMAGES * PIXELS);
+        if given != required {
+            return Err(format!("{name} must have {required} bytes ({IMAGES} × {PIXELS}), it has {given}"));
+        }
+        if let Some(i) = bytes.iter().position(|&value| value > 16) {
+            return Err(format!("{name}: pixels must be in 0..=16, byte {i} is {}", bytes[i]));
+        }
+        let all: Vec<f32> = bytes.iter().map(|&value| f32::from(value) / 16.0).collect();
+        let mut training: Vec<&[f32]> =
+            all.chunks(PIXELS).enumerate().filter(|(i, _)| i % 5 != 0).map(|(_, image)| image).collect();
+        training.shuffle(&mut StdRng::seed_from_u64(0));
+        let training = training.concat();
+        Ok(Self { all, training })
+    }
+}
+
+/// One batch size: an epoch of training and an evaluation, by both.
+struct Run {
+    /// Images of each step: the last ones are fewer where the batch does not divide the epoch.
+    batches: Vec<usize>,
+    training: Timing,
+    state: State,
+    /// Worst relative difference of y, running_mean, running_var and y of the evaluation.
+    differences: [f64; 4],
+}
+
+/// Of one step, on average.
+struct Timing {
+    path: String,
+    bytes: f64,
+    gpu_seconds: f64,
+    cpu_seconds: f64,
+}
+
+impl Run {
+    fn name(&self) -> String {
+        format!("batches of {}", self.batches[0])
+    }
+
+    fn new(
+        gpu: &Gpu,
+        norm: &BatchNorm,
+        digits: &Digits,
+        batch: usize,
+        progress: &ProgressBar,
+    ) -> Result<Self, Box<dyn Error>> {
+        // The whole epoch is on the device; a batch is a range of it.
+        let (x, y) = (gpu.upload(&digits.training), gpu.empty(digits.training.len()));
+        let steps = prepare_epoch(norm, &x, &y, batch)?;
+        let (all, y_all) = (gpu.upload(&digits.all), gpu.empty(digits.all.len()));
+        let evaluation = Evaluation::new(all.as_entire_buffer_binding(), y_all.as_entire_buffer_binding());
+        let evaluation = norm.prepare_evaluation(rows(&digits.all), evaluation)?;
+        gpu.run(|pass| {
+            steps.iter().for_each(|step| step.record(pass));
+            evaluation.record(pass);
+        })?;
+        let state = pollster::block_on(norm.read_state(&gpu.queue))?;
+        let (y, y_all) = (gpu.download(&y)?, gpu.download(&y_all)?);
+
+        let batches = || digits.training.chunks(batch * PIXELS);
+        let epoch = || {
+            let mut layer = cpu::Layer::new(&layer());
+            let train = |x: &[f32]| cpu::resident(x, rows(x), &mut layer, Statistics::Batch, true).0;
+            let y: Vec<Vec<f64>> = batches().map(train).collect();
+            (y, layer)
+        };
+        let (y_cpu, layer) = epoch();
+        let (y_all_cpu, _) = cpu::evaluate(&digits.all, rows(&digits.all), &layer);
+        let of_steps = y.chunks(batch * PIXELS).zip(&y_cpu).map(|(y, y_cpu)| of_tensor(y, y_cpu));
+        let spread = layer.running_mean.iter().zip(&layer.running_var);
+        let spread: Vec<f64> = spread.map(|(mean, var)| mean.abs().max(var.sqrt())).collect();
+        let differences = [
+            of_steps.fold(0.0, f64::max),
+            worst(&state.running_mean, &layer.running_mean, &spread),
+            worst(&state.running_var, &layer.running_var, &layer.running_var),
+            of_tensor(&y_all, &y_all_cpu),
+        ];
+
+        let (in_epoch, epochs) = (steps.len() as f64, STEPS.div_ceil(steps.len()));
+        let record = |pass: &mut wgpu::ComputePass<'_>| {
+            (0..epochs).for_each(|_| steps.iter().for_each(|step| step.record(pass)));
+        };
+        let bytes: u64 = steps.iter().map(|step| step.plan().bytes_moved()).sum();
+        let training = Timing {
+            path: format!("{:?}", steps[0].plan().path()).to_lowercase(),
+            bytes: bytes as f64 / in_epoch,
+            gpu_seconds: median(progress, || time_on_gpu(gpu, record))? / (epochs as f64 * in_epoch),
+            cpu_seconds: median(progress, || Ok(time(epoch)))? / in_epoch,
+        };
+        Ok(Self { batches: batches().map(|x| x.len() / PIXELS).collect(), training, state, differences })
+    }
+}
+
+/// The time of an evaluation of all images.
+fn time_evaluation(
+    gpu: &Gpu,
+    norm: &BatchNorm,
+    digits: &Digits,
+    progress: &ProgressBar,
+) -> Result<Timing, Box<dyn Error>> {
+    let (x, y) = (gpu.upload(&digits.all), gpu.empty(digits.all.len()));
+    let tensors = Evaluation::new(x.as_entire_buffer_binding(), y.as_entire_buffer_binding());
+    let step = norm.prepare_evaluation(rows(&digits.all), tensors)?;
+    let record = |pass: &mut wgpu::ComputePass<'_>| (0..STEPS).for_each(|_| step.record(pass));
+    let layer = cpu::Layer::new(&layer());
+    Ok(Timing {
+        path: format!("{:?}", step.plan().path()).to_lowercase(),
+        bytes: step.plan().bytes_moved() as f64,
+        gpu_seconds: median(progress, || time_on_gpu(gpu, record))? / STEPS as f64,
+        cpu_seconds: median(progress, || Ok(time(|| cpu::evaluate(&digits.all, rows(&digits.all), &layer))))?,
+    })
+}
+
+fn rows(images: &[f32]) -> Shape {
+    Shape::rows((images.len() / PIXELS) as u32, PIXELS as u32)
+}
+
+/// A step for each batch of x. An image takes 256 bytes, so batches begin where a binding may.
+fn prepare_epoch(
+    norm: &BatchNorm,
+    x: &wgpu::Buffer,
+    y: &wgpu::Buffer,
+    batch: usize,
+) -> Result<Vec<TrainingStep>, Box<dyn Error>> {
+    let bytes = (batch * PIXELS * 4) as u64;
+    let step = |offset: u64| {
+        let size = bytes.min(x.size() - offset);
+        let shape = Shape::rows((size / (PIXELS as u64 * 4)) as u32, PIXELS as u32);
+        let range = |buffer| wgpu::BufferBinding { buffer, offset, size: NonZeroU64::new(size) };
+        Ok(norm.prepare_training(shape, Training::new(range(x), range(y)))?)
+    };
+    (0..x.size()).step_by(bytes as usize).map(step).collect()
+}
+
+/// The largest difference, each relative to the size of what differs.
+fn worst(gpu: &[f32], cpu: &[f64], sizes: &[f64]) -> f64 {
+    let differences = gpu.iter().zip(cpu).map(|(&gpu, cpu)| (f64::from(gpu) - cpu).abs());
+    differences.zip(sizes).map(|(difference, size)| difference / size).fold(0.0, f64::max)
+}
+
+/// The same, where all are relative to the tensor's largest value.
+fn of_tensor(gpu: &[f32], cpu: &[f64]) -> f64 {
+    let largest = cpu.iter().fold(0.0, |largest, value| value.abs().max(largest));
+    worst(gpu, cpu, &vec![largest; cpu.len()])
+}
+
+fn time<T>(work: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed().as_secs_f64()
+}
+
+/// Seconds from submission to completion.
+fn time_on_gpu(gpu: &Gpu, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<f64, wgpu::PollError> {
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    record(&mut encoder.begin_compute_pass(&Default::default()));
+    let commands = encoder.finish();
+    let start = Instant::now();
+    gpu.queue.submit([commands]);
+    gpu.device.poll(wgpu::PollType::wait_indefinitely())?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn median(
+    progress: &ProgressBar,
+    mut measure: impl FnMut() -> Result<f64, wgpu::PollError>,
+) -> Result<f64, wgpu::PollError> {
+    let mut seconds = Vec::new();
+    for _ in 0..ROUNDS {
+        seconds.push(measure()?);
+        progress.inc(1);
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[ROUNDS / 2])
+}
+
+fn print_times(runs: &[Run], evaluation: &Timing) {
+    let mut table = table(&["step", "in an epoch", "path", "GPU", "CPU reference", "GPU throughput"]);
+    let trainings = runs.iter().map(|run| (run.name(), run.batches.len().to_string(), &run.training));
+    for (name, steps, timing) in
+        trainings.chain([(format!("evaluation of {IMAGES}"), String::new(), evaluation)])
+    {
+        let microseconds = |seconds: f64| format!("{:.1} µs", seconds * 1e6);
+        let throughput = format!("{:.3} GB/s", timing.bytes / timing.gpu_seconds / 1e9);
+        let [gpu, cpu] = [timing.gpu_seconds, timing.cpu_seconds].map(microseconds);
+        table.add_row([name, steps, timing.path.clone(), gpu, cpu, throughput]);
+    }
+    println!("\nTime of a step (the CPU reference is float64, simple, on one thread)\n\n{table}");
+    println!("\nTensors this small show what a dispatch costs; cargo bench measures large ones.");
+}
+
+fn print_differences(runs: &[Run]) {
+    let mut table = table(&["", "y", "running_mean", "running_var", "y in evaluation"]);
+    for run in runs {
+        table.add_row([run.name()].into_iter().chain(run.differences.map(|d| format!("{d:.1e}"))));
+    }
+    println!(
+        "\nWorst difference of GPU and CPU over the epoch, relative to the size of the values\n\n{table}"
+    );
+}
+
+fn print_learned(runs: &[Run], data: &Population) {
+    let pixels = [[0, 0], [3, 4], [5, 1]];
+    let header = pixels.map(|[row, column]| [format!("mean {row},{column}"), "variance".into()]);
+    let mut some = table(&[vec![String::new()], header.concat()].concat());
+    let mut row = |name: String, mean: &dyn Fn(usize) -> f64, var: &dyn Fn(usize) -> f64| {
+        let values = pixels.map(|[row, column]| 8 * row + column).map(|c| [mean(c), var(c)]).concat();
+        some.add_row([name].into_iter().chain(values.iter().map(|value| format!("{value:.4}"))));
+    };
+    row("data".into(), &|c| data.mean[c], &|c| data.var[c]);
+    for run in runs {
+        row(run.name(), &|c| run.state.running_mean[c].into(), &|c| run.state.running_var[c].into());
+    }
+    println!(
+        "\nRunning statistics of three pixels after the epoch (row,column; pixel 0,0 is always 0)\n\n{some}"
+    );
+
+    let mut all = table(&["", "start left", "mean", "expected", "worst", "variance", "expected", "worst"]);
+    for run in runs {
+        let (start, expected_mean, expected_var) = data.expected(&run.batches);
+        let mean = Deviation::new(&run.state.running_mean, &data.mean);
+        let var = Deviation::new(&run.state.running_var, &data.var);
+        let numbers = [mean.typical, expected_mean, mean.worst, var.typical, expected_var, var.worst];
+        let numbers = numbers.map(|number| format!("{number:.4}"));
+        all.add_row([run.name(), format!("{:.2} %", start * 100.0)].into_iter().chain(numbers));
+    }
+    println!("\nRunning statistics of all {PIXELS} pixels after the epoch: how far from the data's\n\n{all}");
+    println!(
+        "
+Root mean square over the pixels, and the worst. Expected is what an exponential average of momentum {MOMENTUM}
+still holds of its start (mean 0 and variance 1, times {}^steps) and of the noise of its last batches; at
+small batches the order of the images makes it a third more or less.",
+        1.0 - MOMENTUM
+    );
+}
+
+/// Root mean square and largest deviation from the data's statistics.
+struct Deviation {
+    typical: f64,
+    worst: f64,
+}
+
+impl Deviation {
+    fn new(learned: &[f32], data: &[f64]) -> Self {
+        let squares = || learned.iter().zip(data).map(|(&learned, data)| (f64::from(learned) - data).powi(2));
+        let typical = (squares().sum::<f64>() / data.len() as f64).sqrt();
+        Self { typical, worst: squares().fold(0.0, f64::max).sqrt() }
+    }
+}
+
+/// What is true of all training images together, for each pixel.
+struct Population {
+    size: f64,
+    mean: Vec<f64>,
+    /// Unbiased, as running_var.
+    var: Vec<f64>,
+    /// The variance of (x − mean)².
+    var_of_square: Vec<f64>,
+}
+
+impl Population {
+    fn of(images: &[f32]) -> Self {
+        let size = (images.len() / PIXELS) as f64;
+        let average = |of: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
+            let mut sums = vec![0.0; PIXELS];
+            for (i, &x) in images.iter().enumerate() {
+                sums[i % PIXELS] += of(i % PIXELS, x.into());
+            }
+            sums.iter().map(|sum| sum / size).collect()
+        };
+        let mean = average(&|_, x| x);
+        let square = average(&|c, x| (x - mean[c]).powi(2));
+        let var_of_square = average(&|c, x| ((x - mean[c]).powi(2) - square[c]).powi(2));
+        let var = square.iter().map(|square| square * size / (size - 1.0)).collect();
+        Self { size, mean, var, var_of_square }
+    }
+
+    /// The share of the initial values in the running statistics after these batches, and the expected root mean
+    /// square of the deviations of running_mean and running_var.
+    fn expected(&self, batches: &[usize]) -> (f64, f64, f64) {
+        let momentum = f64::from(MOMENTUM);
+        let start = (1.0 - momentum).powi(batches.len() as i32);
+        // The batches of an epoch are parts of one whole: their noise would cancel if they weighed the same.
+        let whole = (1.0 - start).powi(2) / self.size;
+        let (mut noise, mut of_estimate) = (-whole, 0.0);
+        for (age, &batch) in batches.iter().rev().enumerate() {
+            let weight = momentum * (1.0 - momentum).powi(age as i32);
+            let batch = batch as f64;
+            noise += weight * weight / batch;
+            of_estimate += weight * weight * 2.0 / (batch * (batch - 1.0));
+        }
+        let (mut mean, mut var) = (0.0, 0.0);
+        for c in 0..PIXELS {
+            let square = self.var[c].powi(2);
+            mean += (start * self.mean[c]).powi(2) + noise * self.var[c];
+            var +=
+                (start * (1.0 - self.var[c])).powi(2) + noise * self.var_of_square[c] + of_estimate * square;
+        }
+        (start, (mean / PIXELS as f64).sqrt(), (var / PIXELS as f64).sqrt())
+    }
+}
+
+/// An empty table: names on the left, numbers on the right.
+fn table(header: &[impl ToString]) -> Table {
+    let mut table = Table::new();
+    let rule = LineStyle::none().fill('─').junction('─');
+    table
+        .load_style(presets::NOTHING.header_separator(rule))
+        .set_header(header.iter().map(ToString::to_string));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
