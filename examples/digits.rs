@@ -174,7 +174,7 @@ impl Run {
         };
         let bytes: u64 = steps.iter().map(|step| step.plan().bytes_moved()).sum();
         let training = Timing {
-            path: format!("{:?}", steps[0].plan().path()).to_lowercase(),
+            path: steps[0].plan().path().to_string(),
             bytes: bytes as f64 / in_epoch,
             gpu_seconds: median(progress, || time_on_gpu(gpu, record))? / (epochs as f64 * in_epoch),
             cpu_seconds: median(progress, || Ok(time(epoch)))? / in_epoch,
@@ -196,7 +196,7 @@ fn time_evaluation(
     let record = |pass: &mut wgpu::ComputePass<'_>| (0..STEPS).for_each(|_| step.record(pass));
     let layer = cpu::Layer::new(&layer());
     Ok(Timing {
-        path: format!("{:?}", step.plan().path()).to_lowercase(),
+        path: step.plan().path().to_string(),
         bytes: step.plan().bytes_moved() as f64,
         gpu_seconds: median(progress, || time_on_gpu(gpu, record))? / STEPS as f64,
         cpu_seconds: median(progress, || Ok(time(|| cpu::evaluate(&digits.all, rows(&digits.all), &layer))))?,

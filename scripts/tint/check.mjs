@@ -15,7 +15,8 @@ if (files.length === 0) {
   process.exit(2);
 }
 
-const adapter = await create(['backend=null']).requestAdapter();
+globalThis.gpu = create(['backend=null']); // kept from the garbage collector: Dawn crashes once this is collected
+const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice({ requiredFeatures: ['shader-f16', 'subgroups'] });
 device.addEventListener('uncapturederror', () => {}); // the messages are read below
 
