@@ -523,8 +523,10 @@ impl Frame {
 
     fn prefers_resident(&self, whole: &Grid) -> bool {
         if self.software {
-            // Work for both cores, in fair shares, or too little to pay for two more dispatches.
-            self.blocks >= 8 || self.elements <= 1 << 17
+            // Work for both cores, in fair shares, or too little to pay for two more dispatches; and not so many rows
+            // that they leave the cache before they are read again.
+            let stays = self.view == View::Planes || whole.loads() <= 256;
+            (self.blocks >= 8 && stays) || self.elements <= 1 << 17
         } else {
             whole.loads() <= 16 || (self.blocks >= 128 && whole.loads() <= 64)
         }
