@@ -1,0 +1,55 @@
+//! Before anything is timed: the bench's own batch normalization on the CPU against the crate's float64 reference.
+
+use wgpu_batchnorm::cpu as reference;
+use wgpu_batchnorm::{BatchNormDescriptor, Statistics};
+
+use crate::cpu::{Layer, Layout};
+use crate::shapes::{Case, first, last, rows};
+use crate::values;
+
+/// Panics where a result is off by more than float32 with plain sums may be.
+pub fn cpu() {
+    for case in
+        [rows(300, 65), rows(65536, 8), first(4, 10, 7, 7), first(1, 3, 300, 301), last(3, 64, 50, 51)]
+    {
+        check(&case);
+    }
+}
+
+fn check(case: &Case) {
+    let (x, dy) = values(case);
+    let shape = case.shape;
+    let layout = Layout::new(x.len(), shape.features() as usize, case.inner);
+    let mut layer = Layer::new(layout);
+    let mut twin =
+        reference::Layer::new(&BatchNormDescriptor { features: shape.features(), ..Default::default() });
+    for (c, feature) in layer.features.iter_mut().enumerate() {
+        (feature.weight, feature.bias) = (1.0 + c as f32 / 16.0, 2.0 - c as f32);
+        (twin.weight[c], twin.bias[c]) = (feature.weight.into(), feature.bias.into());
+    }
+    let mut y = vec![0.0; x.len()];
+    let close = |name: &str, given: &[f32], required: &[f64]| {
+        let scale = required.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        let worst = given.iter().zip(required).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(worst <= 1e-5 * scale, "{}: {name} on the CPU is off by {worst:e} of {scale:e}", case.name);
+    };
+
+    layer.training_forward(&layout.runs(&x), &mut layout.runs_mut(&mut y));
+    let (required, record) = reference::resident(&x, shape, &mut twin, Statistics::Batch, true);
+    close("y", &y, &required);
+    let of =
+        |statistic: fn(&crate::cpu::Feature) -> f32| layer.features.iter().map(statistic).collect::<Vec<_>>();
+    close("running_mean", &of(|f| f.running_mean), &twin.running_mean);
+    close("running_var", &of(|f| f.running_var), &twin.running_var);
+
+    layer.evaluation(&layout.runs(&x), &mut layout.runs_mut(&mut y));
+    close("y_eval", &y, &reference::evaluate(&x, shape, &twin).0);
+
+    layer.backward(&layout.runs(&x), &layout.runs(&dy), &mut layout.runs_mut(&mut y));
+    let (required, sums) = reference::backward_resident(&x, &dy, shape, &record, Statistics::Batch);
+    close("dx", &y, &required);
+    let of =
+        |statistic: fn(&crate::cpu::Feature) -> f32| layer.features.iter().map(statistic).collect::<Vec<_>>();
+    close("dweight", &of(|f| f.weight_gradient), &sums.iter().map(|s| s.dy_xhat).collect::<Vec<_>>());
+    close("dbias", &of(|f| f.bias_gradient), &sums.iter().map(|s| s.dy).collect::<Vec<_>>());
+}

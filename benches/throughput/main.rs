@@ -1,0 +1,213 @@
+//! `cargo bench`: how fast the layer is, against copying its tensor on the same device and against the CPU.
+
+mod check;
+mod cpu;
+mod device;
+mod layer;
+mod roof;
+mod shapes;
+mod table;
+mod vector;
+
+use std::cell::{LazyCell, RefCell};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use rand::{SeedableRng, rngs::SmallRng};
+use rand_distr::{Distribution, Normal};
+use rayon::ThreadPool;
+use wgpu_batchnorm::Context;
+use wgpu_batchnorm::headless::Gpu;
+
+use device::Device;
+use layer::Layer;
+use roof::{Copies, Roof};
+use shapes::{Case, TENSORS_COPIED, Work};
+use table::{Results, Who};
+
+const ABOUT: &str = "\
+Throughput of batch normalization: the layer on the device (gpu), the CPU on all threads and on one (cpu_all, cpu_1),
+and what a copy of the tensor costs on the same device (copy_kernel, the best of several; copy_buffer).
+Ids are work/shape/who, to be filtered by a regular expression: cargo bench -- 'evaluation/.*/(gpu|copy_kernel)'.
+Ends with a table, which is also written to target/throughput.json.
+
+Where Rust is not installed: copy target/release/deps/throughput-<hash>, which `cargo bench --no-run` builds and names,
+and run it as `throughput-<hash> --bench`. It needs nothing but a Vulkan loader and a driver, and writes to
+$CARGO_TARGET_DIR, or else to ./target. WGPU_ADAPTER_NAME chooses among adapters.
+";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let given = |name: &str| arguments.iter().any(|argument| argument == name);
+    if given("--help") || given("-h") {
+        println!("{ABOUT}");
+    }
+    // Some 200 measurements in all, of a second and a half each.
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .nresamples(2000)
+        .configure_from_args();
+    let measuring = given("--bench") && !given("--test");
+
+    let gpu = Gpu::new().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1);
+    });
+    let device = Device::new(gpu);
+    check::cpu();
+
+    let bench = Bench {
+        context: Context::new(&device.gpu.device),
+        roof: Roof::new(&device),
+        rounds: if measuring { 5 } else { 1 },
+        all_threads: threads(0),
+        one_thread: threads(1),
+        device: &device,
+    };
+    let mut results = Results::new(device.gpu.describe());
+    for case in shapes::everyday() {
+        bench.case(&mut criterion, &mut results, &case, &Who::ALL);
+    }
+    let mut others = shapes::awkward();
+    if !device.software {
+        others.extend(shapes::large());
+    }
+    for case in others {
+        bench.case(&mut criterion, &mut results, &case, &[Who::Gpu, Who::CopyKernel]);
+    }
+    criterion.final_summary();
+    results.report();
+}
+
+/// x and dy: normal, with a mean that is not zero; the same ones every time.
+fn values(case: &Case) -> (Vec<f32>, Vec<f32>) {
+    let mut rng = SmallRng::seed_from_u64(1502);
+    let mut tensor = |mean, std| {
+        let normal = Normal::new(mean, std).expect("finite");
+        (0..case.shape.elements()).map(|_| normal.sample(&mut rng)).collect()
+    };
+    (tensor(0.5, 2.0), tensor(0.1, 1.0))
+}
+
+fn threads(number: usize) -> ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(number).build().expect("threads")
+}
+
+/// What all cases share.
+struct Bench<'a> {
+    device: &'a Device,
+    context: Context,
+    roof: Roof<'a>,
+    /// Rounds over the candidates for the best copy kernel.
+    rounds: u32,
+    all_threads: ThreadPool,
+    one_thread: ThreadPool,
+}
+
+impl Bench<'_> {
+    /// Measures all works on one tensor. The layer and the copy kernel follow each other, so that both meet the same
+    /// load of the machine. Nothing is prepared that a filter leaves out.
+    fn case(&self, criterion: &mut Criterion, results: &mut Results, case: &Case, everyone: &[Who]) {
+        let host = LazyCell::new(|| RefCell::new(Host::new(case)));
+        let on_device = LazyCell::new(|| self.prepare(case, &mut host.borrow_mut()));
+        for work in Work::ALL {
+            let mut group = criterion.benchmark_group(work.name());
+            group.sampling_mode(SamplingMode::Flat);
+            for &who in everyone {
+                let tensors = if who.copies() { TENSORS_COPIED } else { work.tensors_moved() };
+                let bytes = tensors * case.shape.bytes();
+                let mut ran = false;
+                group.throughput(Throughput::BytesDecimal(bytes));
+                group.bench_function(BenchmarkId::new(&case.name, who), |bencher| {
+                    ran = true;
+                    bencher.iter_custom(|iterations| match who {
+                        Who::CpuAll => host.borrow_mut().time(&self.all_threads, work, iterations),
+                        Who::Cpu1 => host.borrow_mut().time(&self.one_thread, work, iterations),
+                        _ => self.time(&on_device, who, work, iterations),
+                    });
+                });
+                if ran {
+                    results.ran(work, case, who, bytes);
+                    if who == Who::Gpu {
+                        let (layer, copies) = &*on_device;
+                        let on_device = self.device.nanoseconds(|pass, i| layer.record(work, pass, i));
+                        results.describe(work, case, layer.plan(work), copies.kernel, on_device);
+                    }
+                }
+            }
+            group.finish();
+        }
+    }
+
+    /// The layer and the best copy on the device, after a look at what they compute.
+    fn prepare(&self, case: &Case, host: &mut Host) -> (Layer, Copies) {
+        let layer = Layer::new(self.device, &self.context, case, &host.x, &host.dy);
+        let result =
+            |what| self.device.gpu.download(layer.tensors()[0].1).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let y = result("y");
+        host.time(&self.all_threads, Work::TrainingForward, 1);
+        let off = y.iter().zip(&host.y).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-4, "{}: the device's y is off by {off:e} from the CPU's", case.name);
+        let copies = self.roof.best(&layer.tensors(), self.rounds);
+        self.device.time_passes(1, |pass, i| copies.record(pass, i));
+        assert!(result("copy") == host.x, "{}: the copy kernel did not copy", case.name);
+        (layer, copies)
+    }
+
+    fn time(&self, on_device: &(Layer, Copies), who: Who, work: Work, iterations: u64) -> Duration {
+        let (layer, copies) = on_device;
+        let tensors = layer.tensors();
+        match who {
+            Who::Gpu => self.device.time_passes(iterations, |pass, i| layer.record(work, pass, i)),
+            Who::CopyKernel => self.device.time_passes(iterations, |pass, i| copies.record(pass, i)),
+            _ => self.device.time(iterations, |encoder, range| {
+                for i in range {
+                    let (x, y) = tensors[i as usize % tensors.len()];
+                    encoder.copy_buffer_to_buffer(x, 0, y, 0, x.size());
+                }
+            }),
+        }
+    }
+}
+
+/// The tensors and the layer on the CPU.
+struct Host {
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    y: Vec<f32>,
+    dx: Vec<f32>,
+    layer: cpu::Layer,
+}
+
+impl Host {
+    fn new(case: &Case) -> Self {
+        let (x, dy) = values(case);
+        let (y, dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let layout = cpu::Layout::new(x.len(), case.shape.features() as usize, case.inner);
+        Self { x, dy, y, dx, layer: cpu::Layer::new(layout) }
+    }
+
+    fn time(&mut self, threads: &ThreadPool, work: Work, iterations: u64) -> Duration {
+        let Self { x, dy, y, dx, layer } = self;
+        let (x, dy) = (layer.layout.runs(x), layer.layout.runs(dy));
+        let (mut y, mut dx) = (layer.layout.runs_mut(y), layer.layout.runs_mut(dx));
+        threads.install(|| {
+            let start = Instant::now();
+            for _ in 0..iterations {
+                match work {
+                    Work::TrainingForward => layer.training_forward(&x, &mut y),
+                    Work::Evaluation => layer.evaluation(&x, &mut y),
+                    Work::Backward => layer.backward(&x, &dy, &mut dx),
+                    Work::TrainingStep => {
+                        layer.training_forward(&x, &mut y);
+                        layer.backward(&x, &dy, &mut dx);
+                    }
+                }
+            }
+            start.elapsed()
+        })
+    }
+}

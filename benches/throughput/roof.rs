@@ -1,0 +1,140 @@
+//! The roof: the fastest kernel that only copies a tensor on the same device, found by trying.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use wgpu_batchnorm::wgpu;
+
+use crate::device::Device;
+
+/// One way to copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// Values of a load: 4 or 16.
+    width: u32,
+    /// Invocations of a workgroup.
+    lanes: u32,
+    /// Loads of an invocation; 1 is a kernel without a loop.
+    loads: u32,
+}
+
+impl std::fmt::Display for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}, {} times", self.lanes, self.width, self.loads)
+    }
+}
+
+impl Kernel {
+    fn candidates(floats: u64) -> impl Iterator<Item = Kernel> {
+        let widths = [4u32, 16].into_iter().filter(move |&width| floats.is_multiple_of(width.into()));
+        widths
+            .flat_map(|width| [8, 64, 256].map(|lanes| (width, lanes)))
+            .flat_map(|(width, lanes)| [1, 4, 64, 1024].map(|loads| Kernel { width, lanes, loads }))
+            // A loop that one workgroup would not finish is another's candidate.
+            .filter(move |k| k.loads == 1 || u64::from(k.width * k.lanes * k.loads) <= floats)
+    }
+
+    fn workgroups(&self, floats: u64, limit: u32) -> [u32; 2] {
+        let groups = floats.div_ceil(u64::from(self.width * self.lanes * self.loads)) as u32;
+        let x = groups.min(limit);
+        [x, groups.div_ceil(x)]
+    }
+}
+
+/// The kernels on a device, each built once.
+pub struct Roof<'a> {
+    device: &'a Device,
+    pipelines: RefCell<HashMap<Kernel, wgpu::ComputePipeline>>,
+}
+
+impl<'a> Roof<'a> {
+    pub fn new(device: &'a Device) -> Self {
+        Self { device, pipelines: RefCell::default() }
+    }
+
+    fn pipeline(&self, kernel: Kernel) -> wgpu::ComputePipeline {
+        self.pipelines.borrow_mut().entry(kernel).or_insert_with(|| self.build(kernel)).clone()
+    }
+
+    fn build(&self, kernel: Kernel) -> wgpu::ComputePipeline {
+        let device = &self.device.gpu.device;
+        let value = if kernel.width == 16 { "mat4x4<f32>" } else { "vec4<f32>" };
+        let source = format!("alias Value = {value};\n{}", include_str!("../shaders/copy.wgsl"));
+        let shader =
+            wgpu::ShaderModuleDescriptor { label: None, source: wgpu::ShaderSource::Wgsl(source.into()) };
+        // SAFETY: every index is below the length of y, and x is bound as long; the loop ends there.
+        let module =
+            unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) };
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: Some(if kernel.loads == 1 { "copy_one" } else { "copy_many" }),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[("LANES", kernel.lanes.into()), ("LOADS", kernel.loads.into())],
+                ..Default::default()
+            },
+            cache: None,
+        })
+    }
+
+    /// The kernel, bound to these pairs of tensors.
+    fn bind(&self, kernel: Kernel, tensors: &[(&wgpu::Buffer, &wgpu::Buffer)]) -> Copies {
+        let device = &self.device.gpu.device;
+        let pipeline = self.pipeline(kernel);
+        let bindings = tensors.iter().map(|(x, y)| {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &[
+                    wgpu::BindGroupEntry { binding: 0, resource: x.as_entire_binding() },
+                    wgpu::BindGroupEntry { binding: 1, resource: y.as_entire_binding() },
+                ],
+            })
+        });
+        let limit = device.limits().max_compute_workgroups_per_dimension;
+        Copies {
+            kernel,
+            bindings: bindings.collect(),
+            workgroups: kernel.workgroups(tensors[0].0.size() / 4, limit),
+            pipeline: pipeline.clone(),
+        }
+    }
+
+    /// The fastest kernel for these pairs of tensors, by `rounds` rounds over all candidates.
+    pub fn best(&self, tensors: &[(&wgpu::Buffer, &wgpu::Buffer)], rounds: u32) -> Copies {
+        let copies: Vec<Copies> =
+            Kernel::candidates(tensors[0].0.size() / 4).map(|kernel| self.bind(kernel, tensors)).collect();
+        let time = |copies: &Copies, iterations| {
+            self.device.time_passes(iterations, |pass, i| copies.record(pass, i))
+        };
+        let mut best = vec![f64::INFINITY; copies.len()];
+        for _ in 0..rounds {
+            for (best, copies) in best.iter_mut().zip(&copies) {
+                // About a millisecond each, so that small tensors are not judged by a single submission.
+                let once = time(copies, 1).as_secs_f64();
+                let iterations = (1e-3 / once).clamp(1.0, 100.0) as u64;
+                *best = best.min(time(copies, iterations).as_secs_f64() / iterations as f64);
+            }
+        }
+        let fastest = copies.into_iter().zip(best).min_by(|a, b| a.1.total_cmp(&b.1));
+        fastest.expect("tensors in the list are a multiple of 4 long").0
+    }
+}
+
+/// Copies of a tensor, ready to be recorded.
+pub struct Copies {
+    pub kernel: Kernel,
+    pipeline: wgpu::ComputePipeline,
+    bindings: Vec<wgpu::BindGroup>,
+    workgroups: [u32; 2],
+}
+
+impl Copies {
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, iteration: u64) {
+        let [x, y] = self.workgroups;
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings[iteration as usize % self.bindings.len()], &[]);
+        pass.dispatch_workgroups(x, y, 1);
+    }
+}

@@ -1,0 +1,235 @@
+//! The results: criterion's estimates of what was run, as tables and as JSON.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::{Deserialize, Serialize};
+use wgpu_batchnorm::Plan;
+
+use crate::roof::Kernel;
+use crate::shapes::{Case, Work};
+
+/// Who did the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    Gpu,
+    CopyKernel,
+    CopyBuffer,
+    CpuAll,
+    Cpu1,
+}
+
+impl Who {
+    pub const ALL: [Who; 5] = [Who::Gpu, Who::CopyKernel, Who::CopyBuffer, Who::CpuAll, Who::Cpu1];
+
+    /// Whether it only copies x.
+    pub fn copies(self) -> bool {
+        matches!(self, Who::CopyKernel | Who::CopyBuffer)
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Who::Gpu => "gpu",
+            Who::CopyKernel => "copy_kernel",
+            Who::CopyBuffer => "copy_buffer",
+            Who::CpuAll => "cpu_all",
+            Who::Cpu1 => "cpu_1",
+        })
+    }
+}
+
+/// An entry of throughput.json.
+#[derive(Debug, Serialize)]
+struct Entry {
+    id: String,
+    median_ns: f64,
+    bytes: u64,
+    gb_per_s: f64,
+    /// This time over the copy kernel's of the same tensor; null where that was not run.
+    times_copy: Option<f64>,
+}
+
+/// What was run, and what criterion does not know of it.
+pub struct Results {
+    adapter: String,
+    start: SystemTime,
+    load_at_start: String,
+    run: Vec<(Work, String, Who, u64)>,
+    described: BTreeMap<(Work, String), Description>,
+}
+
+struct Description {
+    plan: String,
+    copy: Kernel,
+    on_device: Option<f64>,
+}
+
+impl Results {
+    pub fn new(adapter: String) -> Self {
+        let (start, load_at_start) = (SystemTime::now(), load());
+        Self { adapter, start, load_at_start, run: Vec::new(), described: BTreeMap::new() }
+    }
+
+    pub fn ran(&mut self, work: Work, case: &Case, who: Who, bytes: u64) {
+        self.run.push((work, case.name.clone(), who, bytes));
+    }
+
+    pub fn describe(&mut self, work: Work, case: &Case, plan: &Plan, copy: Kernel, on_device: Option<f64>) {
+        let (path, view, lanes, width) = (plan.path(), plan.view(), plan.lanes(), plan.width());
+        let plan = format!("{path:?}, {view:?}, {lanes} of {width}").to_lowercase();
+        self.described.insert((work, case.name.clone()), Description { plan, copy, on_device });
+    }
+
+    /// Prints the tables and writes the JSON, where anything was measured.
+    pub fn report(&self) {
+        let entries: BTreeMap<(Work, &str, Who), Entry> = self.entries();
+        if entries.is_empty() {
+            println!("\nNothing was measured, so there is no table.");
+            return;
+        }
+        for work in Work::ALL {
+            self.print(work, &entries);
+        }
+        println!("\nAdapter: {}", self.adapter);
+        println!("CPU: {} threads", rayon::current_num_threads());
+        println!("Load average before: {}; after: {}", self.load_at_start, load());
+        let path = target_directory().join("throughput.json");
+        let in_order: Vec<&Entry> = self
+            .run
+            .iter()
+            .filter_map(|(work, case, who, _)| entries.get(&(*work, case.as_str(), *who)))
+            .collect();
+        let json = serde_json::to_string_pretty(&in_order).expect("plain values");
+        match std::fs::write(&path, json + "\n") {
+            Ok(()) => println!("Written to {}", path.display()),
+            Err(error) => eprintln!("{} could not be written: {error}", path.display()),
+        }
+    }
+
+    fn entries(&self) -> BTreeMap<(Work, &str, Who), Entry> {
+        let medians: BTreeMap<(Work, &str, Who), f64> = self
+            .run
+            .iter()
+            .filter_map(|(work, case, who, _)| {
+                Some(((*work, case.as_str(), *who), median(&id(*work, case, *who), self.start)?))
+            })
+            .collect();
+        // The copy kernel's time beside this work, or else beside another on the same tensor.
+        let copy = |work: Work, case: &str| {
+            let beside = |work| medians.get(&(work, case, Who::CopyKernel)).copied();
+            beside(work).or_else(|| Work::ALL.into_iter().find_map(beside))
+        };
+        let mut entries = BTreeMap::new();
+        for (work, case, who, bytes) in &self.run {
+            let key = (*work, case.as_str(), *who);
+            if let Some(&median_ns) = medians.get(&key) {
+                let entry = Entry {
+                    id: id(*work, case, *who),
+                    median_ns,
+                    bytes: *bytes,
+                    gb_per_s: *bytes as f64 / median_ns,
+                    times_copy: copy(*work, case).map(|copy| median_ns / copy),
+                };
+                entries.insert(key, entry);
+            }
+        }
+        entries
+    }
+
+    fn print(&self, work: Work, entries: &BTreeMap<(Work, &str, Who), Entry>) {
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header([
+            "Tensor",
+            "Plan",
+            "Best copy kernel",
+            "GPU ms",
+            "by its clock",
+            "GPU GB/s",
+            "copy kernel",
+            "copy buffer",
+            "CPU all",
+            "CPU 1",
+            "GPU / copy kernel",
+            "GPU / CPU all",
+            "GPU / CPU 1",
+        ]);
+        let mut cases: Vec<&str> = self.run.iter().filter(|r| r.0 == work).map(|r| r.1.as_str()).collect();
+        cases.dedup();
+        for case in cases {
+            let of = |who| entries.get(&(work, case, who));
+            if Who::ALL.into_iter().all(|who| of(who).is_none()) {
+                continue;
+            }
+            let number =
+                |value: Option<f64>, digits: usize| value.map_or("-".into(), |v| format!("{v:.digits$}"));
+            let speed = |who| number(of(who).map(|e| e.gb_per_s), 1);
+            let over = |who| Some(of(Who::Gpu)?.median_ns / of(who)?.median_ns);
+            let described = self.described.get(&(work, case.to_owned()));
+            table.add_row([
+                case.to_owned(),
+                described.map_or("-".into(), |d| d.plan.clone()),
+                described.map_or("-".into(), |d| d.copy.to_string()),
+                number(of(Who::Gpu).map(|e| e.median_ns * 1e-6), 3),
+                number(described.and_then(|d| d.on_device).map(|ns| ns * 1e-6), 3),
+                speed(Who::Gpu),
+                speed(Who::CopyKernel),
+                speed(Who::CopyBuffer),
+                speed(Who::CpuAll),
+                speed(Who::Cpu1),
+                number(of(Who::Gpu).and_then(|e| e.times_copy), 2),
+                number(over(Who::CpuAll), 2),
+                number(over(Who::Cpu1), 2),
+            ]);
+        }
+        if table.row_count() > 0 {
+            table.column_iter_mut().skip(3).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
+            println!("\n{}: {} times the tensor's bytes", work.name(), work.tensors_moved());
+            println!("{table}");
+        }
+    }
+}
+
+fn id(work: Work, case: &str, who: Who) -> String {
+    format!("{}/{case}/{who}", work.name())
+}
+
+/// Criterion's median in nanoseconds, if it was measured since.
+fn median(id: &str, since: SystemTime) -> Option<f64> {
+    #[derive(Deserialize)]
+    struct Estimates {
+        median: Estimate,
+    }
+    #[derive(Deserialize)]
+    struct Estimate {
+        point_estimate: f64,
+    }
+    let home = std::env::var_os("CRITERION_HOME");
+    let home = home.map_or_else(|| target_directory().join("criterion"), PathBuf::from);
+    let path = home.join(id).join("new/estimates.json");
+    if path.metadata().ok()?.modified().ok()? < since {
+        return None;
+    }
+    let estimates: Estimates = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    Some(estimates.median.point_estimate)
+}
+
+/// Cargo's target directory, where criterion looks for it too; ./target where the binary runs without Cargo.
+fn target_directory() -> PathBuf {
+    match (std::env::var_os("CARGO_TARGET_DIR"), std::env::var_os("CARGO")) {
+        (Some(directory), _) => directory.into(),
+        (None, Some(_)) => Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp").into(),
+        (None, None) => "target".into(),
+    }
+}
+
+/// Of the last 1, 5 and 15 minutes, where the system tells.
+fn load() -> String {
+    let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let averages: Vec<&str> = averages.split_whitespace().take(3).collect();
+    if averages.is_empty() { "unknown".into() } else { averages.join(" ") }
+}
