@@ -45,10 +45,10 @@ fn accumulate(start: Walk) -> Moments {
         var block: Moments;
         for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {
             let segment = segment_moments(&walk, min(walk.left, SEGMENT), shift);
-            block = merge(block, segment);
+            block = combine(block, segment);
             shift = stat_opaque(block.shift + block.mean);
         }
-        moments = merge(moments, block);
+        moments = combine(moments, block);
     }
     return moments;
 }

@@ -20,7 +20,7 @@ fn backward_finalize(
     var mine: Sums;
     if place < params.places {
         for (var chunk = lane / COLUMNS; chunk < params.chunks; chunk += LANES / COLUMNS) {
-            mine = add(mine, Sums(partials[at(2u * chunk, place)], partials[at(2u * chunk + 1u, place)]));
+            mine = combine(mine, Sums(partials[at(2u * chunk, place)], partials[at(2u * chunk + 1u, place)]));
         }
     }
     let sums = reduce(lane, mine);

@@ -22,7 +22,7 @@ fn finalize(
             let count = select(params.chunk_count, params.last_count, chunk + 1u == params.chunks);
             let shift = partials[at(3u * chunk, place)];
             let mean = partials[at(3u * chunk + 1u, place)];
-            mine = merge(mine, Moments(count, shift, mean, partials[at(3u * chunk + 2u, place)]));
+            mine = combine(mine, Moments(count, shift, mean, partials[at(3u * chunk + 2u, place)]));
         }
     }
     let moments = reduce(lane, mine);

@@ -26,9 +26,9 @@ fn accumulate(start: Walk, s: Standardize) -> Sums {
     while walk.left > 0u {
         var block: Sums;
         for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {
-            block = add(block, segment_sums(&walk, min(walk.left, SEGMENT), s));
+            block = combine(block, segment_sums(&walk, min(walk.left, SEGMENT), s));
         }
-        sums = add(sums, block);
+        sums = combine(sums, block);
     }
     return sums;
 }

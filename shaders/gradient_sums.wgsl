@@ -1,11 +1,13 @@
 // The sums that the gradients of a feature are made of.
 
+alias Item = Sums;
+
 struct Sums {
     dy: Stat,
     dy_xhat: Stat,
 }
 
-fn add(a: Sums, b: Sums) -> Sums {
+fn combine(a: Sums, b: Sums) -> Sums {
     return Sums(a.dy + b.dy, a.dy_xhat + b.dy_xhat);
 }
 

@@ -3,6 +3,8 @@
 // The squares are kept times params.unit^2, that is, about divided by the count, so that they cannot overflow
 // where the variance fits. Merges happen in a fixed order: the same input gives the same bits.
 
+alias Item = Moments;
+
 struct Moments {
     count: f32,
     shift: Stat,  // mean = shift + mean
@@ -10,7 +12,7 @@ struct Moments {
     square: Stat, // unit^2 * sum of squared deviations from the mean
 }
 
-fn merge(a: Moments, b: Moments) -> Moments {
+fn combine(a: Moments, b: Moments) -> Moments {
     if b.count == 0.0 {
         return a;
     }

@@ -1,14 +1,14 @@
-// The moments of the invocations of one workgroup, merged as a tree: those of one column of it each.
+// What the invocations of one workgroup hold (Moments or Sums), combined as a tree: those of one column of it each.
 
-var<workgroup> lanes: array<Moments, LANES>;
+var<workgroup> lanes: array<Item, LANES>;
 
-// Every invocation gets the moments of its column.
-fn reduce(lane: u32, mine: Moments) -> Moments {
+// Every invocation gets what its column holds.
+fn reduce(lane: u32, mine: Item) -> Item {
     lanes[lane] = mine;
     for (var half = LANES / 2u; half >= COLUMNS; half /= 2u) {
         workgroupBarrier();
         if lane < half {
-            lanes[lane] = merge(lanes[lane], lanes[lane + half]);
+            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
         }
     }
     workgroupBarrier();

@@ -101,15 +101,12 @@ impl BatchNorm {
         if saved.shape != shape {
             return Err(PrepareError::OtherShape { required: saved.shape, given: shape });
         }
-        let machine = self.context.machine();
-        let bound =
-            |tensor, binding: &wgpu::BufferBinding<'_>, bytes| Bound::new(machine, tensor, binding, bytes);
         let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>, bytes| {
-            binding.as_ref().map(|binding| bound(tensor, binding, bytes)).transpose()
+            binding.as_ref().map(|binding| self.bound(tensor, binding, bytes)).transpose()
         };
         let vector = self.vector_bytes();
-        let input = bound(Tensor::Input, &backward.input, shape.bytes())?;
-        let output_gradient = bound(Tensor::OutputGradient, &backward.output_gradient, shape.bytes())?;
+        let input = self.bound(Tensor::Input, &backward.input, shape.bytes())?;
+        let output_gradient = self.bound(Tensor::OutputGradient, &backward.output_gradient, shape.bytes())?;
         let input_gradient = optional(Tensor::InputGradient, &backward.input_gradient, shape.bytes())?;
         let weight_gradient = optional(Tensor::WeightGradient, &backward.weight_gradient, vector)?;
         let bias_gradient = optional(Tensor::BiasGradient, &backward.bias_gradient, vector)?;
@@ -123,32 +120,30 @@ impl BatchNorm {
         if saved.overwritten.as_ref().is_some_and(|x| x.overlaps(&input)) {
             return Err(PrepareError::Overwritten);
         }
-        let written: Vec<&Bound> =
-            [&input_gradient, &weight_gradient, &bias_gradient].into_iter().flatten().collect();
-        let in_place = input_gradient.is_some().then_some(&output_gradient);
+        let parameter_gradients = [&weight_gradient, &bias_gradient].into_iter().flatten();
         let tensors = match shape.count() {
-            0 => Tensors::Separate,
-            _ => arrangement(&written, &[&input, &output_gradient], in_place)?,
+            0 => arrangement(&parameter_gradients.collect::<Vec<_>>(), &[], None)?,
+            _ => {
+                let written: Vec<&Bound> = input_gradient.iter().chain(parameter_gradients).collect();
+                let in_place = input_gradient.is_some().then_some(&output_gradient);
+                arrangement(&written, &[&input, &output_gradient], in_place)?
+            }
         };
 
         let frozen = saved.statistics == Statistics::Running;
-        let parameters = weight_gradient.is_some() || bias_gradient.is_some();
+        let learns = weight_gradient.is_some() || bias_gradient.is_some();
         let apply = input_gradient.is_some();
-        let reduce = parameters || (apply && !frozen);
-        let plan = Plan::new(machine, Work::Backward { reduce, apply }, shape, backward.plan)?;
+        let reduce = learns || (apply && !frozen);
+        let work = Work::Backward { reduce, apply };
+        let plan = Plan::new(self.context.machine(), work, shape, backward.plan)?;
+        let (path, first, second) = (plan.path(), plan.first, plan.second);
 
-        // Gradients that nobody wants are written where nobody looks.
-        let (unwanted, unwanted_too) = (self.scratch(1), self.scratch(1));
-        let parameter_gradients = [
-            (slot::WEIGHT_GRADIENT, bound_or(&weight_gradient, &unwanted)),
-            (slot::BIAS_GRADIENT, bound_or(&bias_gradient, &unwanted_too)),
-        ];
         let params = Params {
             use_running: frozen.into(),
             accumulate: backward.accumulate.into(),
             ..Params::new(&self.descriptor, self.stride, shape)
         };
-        let mut work = Preparation::new(&self.context, self.label.as_deref(), shape, params);
+        let mut work = Preparation::new(self, plan, shape, params);
         let read = [(slot::INPUT, input.binding()), (slot::OUTPUT_GRADIENT, output_gradient.binding())];
         let record = [(slot::RECORD, saved.record.as_entire_buffer_binding())];
         // In place, dx is where dy is read.
@@ -157,34 +152,57 @@ impl BatchNorm {
             (Some(dx), _) => [&read[..], &[(slot::OUTPUT, dx.binding())]].concat(),
             (None, _) => Vec::new(),
         };
-        let partials = self.scratch(plan.partial_vectors());
-        let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
-        let means = self.scratch(2);
-        let means = [(slot::MEANS, means.as_entire_buffer_binding())];
-        let merge = [&partials[..], &means, &parameter_gradients].concat();
-        match plan.path() {
+        // Gradients that nobody wants are written where nobody looks.
+        let mut or_scratch = |gradient: &Option<Bound>| match gradient {
+            None if reduce => Some(work.scratch(1)),
+            _ => None,
+        };
+        let unwanted = [or_scratch(&weight_gradient), or_scratch(&bias_gradient)];
+        let parameters = [
+            (slot::WEIGHT_GRADIENT, either(&weight_gradient, &unwanted[0])),
+            (slot::BIAS_GRADIENT, either(&bias_gradient, &unwanted[1])),
+        ];
+        let parameters: Vec<_> = parameters.into_iter().filter_map(|(slot, b)| Some((slot, b?))).collect();
+        match path {
             Path::Resident => {
-                let bindings = [&gradients[..], &record, &parameter_gradients].concat();
-                work.over_tensor(Kernel::BackwardResident, &plan.first, tensors, &bindings)?;
+                let bindings = [&gradients[..], &record, &parameters].concat();
+                work.over_tensor(Kernel::BackwardResident, &first, tensors, &bindings)?;
             }
-            Path::Split | Path::Reduce => {
-                let bindings = [&read[..], &record, &partials].concat();
-                work.over_tensor(Kernel::BackwardReduce, &plan.first, tensors, &bindings)?;
-                work.over_features(Kernel::BackwardFinalize, &plan.first, &plan.merge, &merge)?;
+            Path::Split | Path::Reduce | Path::Direct => {
+                let means = work.scratch(2);
+                let means = [(slot::MEANS, means.as_entire_buffer_binding())];
+                if reduce {
+                    let partials = work.partials();
+                    let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
+                    let bindings = [&read[..], &record, &partials].concat();
+                    work.over_tensor(Kernel::BackwardReduce, &first, tensors, &bindings)?;
+                    let bindings = [&partials[..], &means, &parameters].concat();
+                    work.over_features(Kernel::BackwardFinalize, &bindings)?;
+                }
+                if apply {
+                    let bindings = [&gradients[..], &record, &means].concat();
+                    work.over_tensor(Kernel::BackwardApply, &second, tensors, &bindings)?;
+                }
             }
             Path::Empty if reduce => {
-                work.over_features(Kernel::BackwardFinalize, &plan.first, &plan.merge, &merge)?
+                let (partials, means) = (work.partials(), work.scratch(2));
+                let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
+                let means = [(slot::MEANS, means.as_entire_buffer_binding())];
+                let bindings = [&partials[..], &means, &parameters].concat();
+                work.over_features(Kernel::BackwardFinalize, &bindings)?;
             }
-            Path::Direct | Path::Empty => {}
+            Path::Empty => {}
         }
-        if let Path::Split | Path::Direct = plan.path() {
-            let bindings = [&gradients[..], &record, &means].concat();
-            work.over_tensor(Kernel::BackwardApply, &plan.second, tensors, &bindings)?;
-        }
-        Ok(BackwardStep { prepared: work.finish(plan) })
+        Ok(BackwardStep { prepared: work.finish() })
     }
 }
 
-fn bound_or<'a>(wanted: &'a Option<Bound>, otherwise: &'a wgpu::Buffer) -> wgpu::BufferBinding<'a> {
-    wanted.as_ref().map_or_else(|| otherwise.as_entire_buffer_binding(), Bound::binding)
+fn either<'a>(
+    wanted: &'a Option<Bound>,
+    unwanted: &'a Option<wgpu::Buffer>,
+) -> Option<wgpu::BufferBinding<'a>> {
+    match wanted {
+        Some(bound) => Some(bound.binding()),
+        None => unwanted.as_ref().map(wgpu::Buffer::as_entire_buffer_binding),
+    }
 }

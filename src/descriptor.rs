@@ -4,6 +4,9 @@ use crate::error::DescriptorError;
 
 /// Whose conventions `momentum` and the running variance follow. The normalization itself is the same in all: the
 /// biased variance of the batch in training, the running one in evaluation.
+///
+/// momentum and eps have other defaults in each framework:
+/// [`BatchNormDescriptor::with_defaults_of`] gives a descriptor all of a framework's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Convention {
     /// `torch.nn.BatchNorm*`: momentum weighs the batch; the running variance takes the unbiased estimate
@@ -58,7 +61,8 @@ impl Convention {
 pub struct BatchNormDescriptor<'a> {
     /// Names the layer's buffers in captures and validation messages. Costs nothing.
     pub label: Option<&'a str>,
-    /// C, what statistics are per. At least 1. Costs 20 bytes of device memory each, and 16 more per prepared step.
+    /// C, what statistics are per. At least 1. Costs 20 bytes of device memory each, rounded up to 64 features, and
+    /// what [`Plan::scratch_bytes`](crate::Plan::scratch_bytes) says per prepared step.
     pub features: u32,
     /// Added to the variance under the root. Finite, above 0 (at least 2⁻¹²⁶).
     pub eps: f32,
@@ -72,7 +76,8 @@ pub struct BatchNormDescriptor<'a> {
     /// Whether training moves running statistics, and evaluation uses them. `false`: evaluation uses batch statistics
     /// too, and costs what training costs.
     pub track_running_stats: bool,
-    /// Whose conventions `momentum` and the running variance follow.
+    /// Whose conventions `momentum` and the running variance follow. Does not change `momentum` and `eps` themselves:
+    /// [`with_defaults_of`](Self::with_defaults_of) does.
     pub convention: Convention,
 }
 

@@ -6,6 +6,9 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptorError {
+    /// The device has no compute shaders (WebGL, old OpenGL).
+    #[error("the device has no compute shaders")]
+    NoCompute,
     /// A layer needs at least one feature.
     #[error("features must be at least 1, given {given}")]
     Features {
@@ -144,6 +147,12 @@ pub enum PrepareError {
         required: u64,
         /// The device's `max_storage_buffer_binding_size`.
         limit: u64,
+    },
+    /// The binding is one of the layer's own vectors, such as its weight.
+    #[error("{tensor}: the buffer is the layer's own state, a buffer of the caller's is required")]
+    LayersOwn {
+        /// Whose binding.
+        tensor: Tensor,
     },
     /// Two bindings overlap without being the same.
     #[error("{first} and {second} overlap: they must be disjoint{}", if *in_place { ", or the same range (in place)" } else { "" })]

@@ -179,23 +179,23 @@ impl BatchNorm {
         if needs_batch && shape.count() == 1 {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
-        let machine = self.context.machine();
-        let input = Bound::new(machine, Tensor::Input, &input, shape.bytes())?;
-        let output = Bound::new(machine, Tensor::Output, &output, shape.bytes())?;
+        let input = self.bound(Tensor::Input, &input, shape.bytes())?;
+        let output = self.bound(Tensor::Output, &output, shape.bytes())?;
         let tensors = match shape.count() {
             0 => Tensors::Separate,
             _ => arrangement(&[&output], &[&input], Some(&input))?,
         };
         let work = if needs_batch { Work::Training } else { Work::Evaluation };
-        let plan = Plan::new(machine, work, shape, request)?;
+        let plan = Plan::new(self.context.machine(), work, shape, request)?;
+        let (path, first, second) = (plan.path(), plan.first, plan.second);
 
-        let record = self.scratch(4);
         let params = Params {
             update_running: update.into(),
             use_running: (statistics == Statistics::Running).into(),
             ..Params::new(&self.descriptor, self.stride, shape)
         };
-        let mut work = Preparation::new(&self.context, self.label.as_deref(), shape, params);
+        let mut work = Preparation::new(self, plan, shape, params);
+        let record = work.scratch(4);
         let read = (slot::INPUT, input.binding());
         let write = (slot::OUTPUT, output.binding());
         let state = (slot::STATE, self.state.as_entire_buffer_binding());
@@ -206,37 +206,31 @@ impl BatchNorm {
             Tensors::InPlace => vec![write.clone()],
             _ => vec![read.clone(), write.clone()],
         };
-        match plan.path() {
+        match path {
             Path::Direct => {
                 let bindings = [both(), vec![state, saved]].concat();
-                work.over_tensor(Kernel::Evaluate, &plan.first, tensors, &bindings)?;
+                work.over_tensor(Kernel::Evaluate, &first, tensors, &bindings)?;
             }
             Path::Resident => {
                 let bindings = [both(), vec![state, batches, saved]].concat();
-                work.over_tensor(Kernel::Resident, &plan.first, tensors, &bindings)?;
+                work.over_tensor(Kernel::Resident, &first, tensors, &bindings)?;
             }
             Path::Split => {
-                let partials = self.scratch(plan.partial_vectors());
+                let partials = work.partials();
                 let partials = (slot::PARTIALS, partials.as_entire_buffer_binding());
-                work.over_tensor(Kernel::Stats, &plan.first, tensors, &[read.clone(), partials.clone()])?;
-                let merge = [state.clone(), batches, saved.clone(), partials];
-                work.over_features(Kernel::Finalize, &plan.first, &plan.merge, &merge)?;
+                work.over_tensor(Kernel::Stats, &first, tensors, &[read.clone(), partials.clone()])?;
+                work.over_features(Kernel::Finalize, &[state.clone(), batches, saved.clone(), partials])?;
                 let bindings = [both(), vec![state, saved]].concat();
-                work.over_tensor(Kernel::Normalize, &plan.second, tensors, &bindings)?;
+                work.over_tensor(Kernel::Normalize, &second, tensors, &bindings)?;
             }
             Path::Empty if update => {
-                let partials = self.scratch(1);
+                let partials = work.partials();
                 let partials = (slot::PARTIALS, partials.as_entire_buffer_binding());
-                work.over_features(
-                    Kernel::Finalize,
-                    &plan.first,
-                    &plan.merge,
-                    &[state, batches, saved, partials],
-                )?;
+                work.over_features(Kernel::Finalize, &[state, batches, saved, partials])?;
             }
             Path::Reduce | Path::Empty => {}
         }
-        let prepared = work.finish(plan);
+        let prepared = work.finish();
         let overwritten = (tensors == Tensors::InPlace).then_some(output);
         Ok((prepared, Saved { record, shape, statistics, layer: self.state.clone(), overwritten }))
     }

@@ -21,7 +21,7 @@ pub enum HeadlessError {
     NoDevice(String),
 }
 
-/// A device and its queue, with every feature off and the adapter's limits.
+/// A device and its queue; of features, only timestamp queries where there are any.
 #[derive(Debug, Clone)]
 pub struct Gpu {
     /// The device.
@@ -34,8 +34,8 @@ const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
 impl Gpu {
-    /// The machine's fastest adapter, as wgpu sees it (environment variables such as `WGPU_BACKEND` and
-    /// `WGPU_ADAPTER_NAME` apply), with all the limits it has.
+    /// The machine's high-performance adapter, or what the environment asks for (`WGPU_BACKEND`, `WGPU_ADAPTER_NAME`,
+    /// `WGPU_POWER_PREF`), with all the limits it has.
     ///
     /// # Errors
     /// [`HeadlessError`], with the remedy in its message.
@@ -49,8 +49,15 @@ impl Gpu {
     /// [`HeadlessError`], with the remedy in its message.
     pub fn with_limits(limits: impl FnOnce(&wgpu::Adapter) -> wgpu::Limits) -> Result<Self, HeadlessError> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let adapter = pollster::block_on(wgpu::util::initialize_adapter_from_env_or_default(&instance, None))
-            .map_err(|error| HeadlessError::NoAdapter(error.to_string()))?;
+        let adapter = match std::env::var_os("WGPU_ADAPTER_NAME") {
+            Some(_) => pollster::block_on(wgpu::util::initialize_adapter_from_env(&instance, None)),
+            None => pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
+                power_preference:
+                    wgpu::PowerPreference::from_env().unwrap_or(wgpu::PowerPreference::HighPerformance),
+                ..Default::default()
+            })),
+        }
+        .map_err(|error| HeadlessError::NoAdapter(error.to_string()))?;
         let info = adapter.get_info();
         if info.backend == wgpu::Backend::Noop {
             return Err(HeadlessError::Noop(info.name));

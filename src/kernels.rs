@@ -95,16 +95,16 @@ impl Kernel {
                 files!("moments" "reduce" "accumulate" "finish" "apply" "recorded" "resident")
             }
             Kernel::BackwardReduce => files!(
-                "standardize" "gradient_sums" "gradient_reduce" "gradient_accumulate" "backward_reduce"
+                "standardize" "gradient_sums" "reduce" "gradient_accumulate" "backward_reduce"
             ),
             Kernel::BackwardFinalize => {
-                files!("gradient_sums" "gradient_reduce" "gradient_finish" "backward_finalize")
+                files!("gradient_sums" "reduce" "gradient_finish" "backward_finalize")
             }
             Kernel::BackwardApply => {
                 files!("standardize" "gradient_sums" "gradient_apply" "backward_apply")
             }
             Kernel::BackwardResident => files!(
-                "standardize" "gradient_sums" "gradient_reduce" "gradient_accumulate" "gradient_finish"
+                "standardize" "gradient_sums" "reduce" "gradient_accumulate" "gradient_finish"
                 "gradient_apply" "backward_resident"
             ),
         }
@@ -211,7 +211,7 @@ struct Shared {
 impl Context {
     /// A context on the caller's device, which needs no feature and no limit beyond WebGPU's defaults.
     pub fn new(device: &wgpu::Device) -> Self {
-        Self::with(device, false)
+        Self::with(device, Machine::of(device), false)
     }
 
     /// A context whose shaders keep wgpu's run-time checks: indices clamped to the buffers, loops counted.
@@ -219,11 +219,16 @@ impl Context {
     /// The layer does not need them (it validates every binding, and its plans bound every index and loop), and they
     /// cost time. On the web they are always there.
     pub fn with_runtime_checks(device: &wgpu::Device) -> Self {
-        Self::with(device, true)
+        Self::with(device, Machine::of(device), true)
     }
 
-    fn with(device: &wgpu::Device, runtime_checks: bool) -> Self {
-        let machine = Machine::of(device);
+    /// A context that plans for a GPU even where the adapter is a software one: to test those plans without a GPU.
+    #[doc(hidden)]
+    pub fn with_plans_of_a_gpu(device: &wgpu::Device) -> Self {
+        Self::with(device, Machine::of(device).as_gpu(), false)
+    }
+
+    fn with(device: &wgpu::Device, machine: Machine, runtime_checks: bool) -> Self {
         Self(Arc::new(Shared {
             device: device.clone(),
             machine,
@@ -264,12 +269,13 @@ impl Context {
             self.0.device.create_shader_module(shader)
         } else {
             // SAFETY: no index of the shader is out of range and every loop ends.
-            // - Tensors: a `Walk` begins inside the tensor or with nothing left; with n left its index is that of the
-            //   n-th Value from the end of its chunk, and `prepare` binds exactly the tensor's bytes, which the
-            //   width divides (`Frame::new`).
+            // - Tensors: a `Walk` begins inside the tensor or with nothing left, and an invocation with n left is n
+            //   steps from the end of its chunk; `prepare` binds exactly the tensor's bytes, which the width divides
+            //   (`Frame::new`). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
             // - Vectors of C values (state, batches, record, means, partials, gradients): indexed by a place that is
             //   compared with or clamped to params.places, in a vector that the layer allocates, or of the caller's
-            //   buffers that `prepare` validates; the width divides C and the stride.
+            //   buffers that `prepare` validates; the width divides C and the stride. No binding holds more than
+            //   2³² float32 (`Machine::of`), so that no index into one overflows.
             // - Groups of a dispatch beyond params.groups return at once.
             // - Workgroup memory: indexed by lane < LANES, and lane + half < 2 · half ≤ LANES.
             // - Loops count up to `left`, `SEGMENT`, `SEGMENTS` or `chunks`, or halve LANES down to COLUMNS ≥ 1.

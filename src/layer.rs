@@ -3,8 +3,9 @@
 use bytemuck::cast_slice;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
+use crate::binding::Bound;
 use crate::descriptor::BatchNormDescriptor;
-use crate::error::DescriptorError;
+use crate::error::{DescriptorError, PrepareError, Tensor};
 use crate::kernels::Context;
 use crate::plan::vector_stride;
 use crate::state::State;
@@ -43,7 +44,11 @@ impl BatchNorm {
         descriptor.validate()?;
         let features = descriptor.features;
         let stride = vector_stride(features);
-        let (required, limit) = (4 * 4 * stride, context.machine().max_binding());
+        if !context.machine().computes() {
+            return Err(DescriptorError::NoCompute);
+        }
+        // The state, and the count of batches when it is read back.
+        let (required, limit) = (4 * 4 * stride + 4, context.machine().max_binding());
         if required > limit {
             return Err(DescriptorError::TooManyFeatures { features, required, limit });
         }
@@ -69,6 +74,11 @@ impl BatchNorm {
     /// C.
     pub fn features(&self) -> u32 {
         self.descriptor.features
+    }
+
+    /// What the layer is; without its label.
+    pub fn descriptor(&self) -> &BatchNormDescriptor<'static> {
+        &self.descriptor
     }
 
     /// The context the layer was made in.
@@ -99,14 +109,25 @@ impl BatchNorm {
         self.descriptor.track_running_stats.then(|| self.vector(RUNNING_VAR))
     }
 
-    /// Scratch for so many vectors of C values.
-    pub(crate) fn scratch(&self, vectors: u64) -> wgpu::Buffer {
-        self.context.device().create_buffer(&wgpu::BufferDescriptor {
-            label: self.label.as_deref(),
-            size: vectors.max(1) * u64::from(self.stride) * 4,
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        })
+    /// num_batches_tracked on the device, a u32 C times over (`STORAGE`, `COPY_SRC`, `COPY_DST`); `None` where nothing
+    /// is tracked. To write it, write all of them, as [`set_state`](Self::set_state) does.
+    pub fn num_batches_tracked(&self) -> Option<wgpu::BufferBinding<'_>> {
+        let size = std::num::NonZeroU64::new(self.vector_bytes());
+        let counts = wgpu::BufferBinding { buffer: &self.batches, offset: 0, size };
+        self.descriptor.track_running_stats.then_some(counts)
+    }
+
+    /// A caller's tensor, checked.
+    pub(crate) fn bound(
+        &self,
+        tensor: Tensor,
+        binding: &wgpu::BufferBinding<'_>,
+        bytes: u64,
+    ) -> Result<Bound, PrepareError> {
+        if [&self.state, &self.batches].contains(&binding.buffer) {
+            return Err(PrepareError::LayersOwn { tensor });
+        }
+        Bound::new(self.context.machine(), tensor, binding, bytes)
     }
 
     pub(crate) fn vector_bytes(&self) -> u64 {

@@ -49,8 +49,8 @@ impl Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Path {
-    /// One dispatch: each workgroup takes all values of its features, and finds them in a cache when it reads them
-    /// a second time.
+    /// One dispatch: each workgroup takes all values of its features, and at best finds them in a cache when it reads
+    /// them a second time.
     Resident,
     /// Features are split over workgroups: one dispatch to reduce, one to merge, one to apply.
     Split,
@@ -96,7 +96,7 @@ impl std::fmt::Display for View {
 /// What a plan should be, where it is not to be chosen: for tests and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PlanRequest {
-    /// [`Path::Resident`] or [`Path::Split`].
+    /// [`Path::Resident`] or [`Path::Split`], where there is a choice. Evaluation is [`Path::Direct`].
     pub path: Option<Path>,
     /// [`View::Planes`] is possible for every shape, [`View::Rows`] where features are the last axis.
     pub view: Option<View>,
@@ -163,9 +163,23 @@ impl Machine {
             max_lanes: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
-            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            // Indices have 32 bits.
+            max_binding: limits
+                .max_storage_buffer_binding_size
+                .min(limits.max_buffer_size)
+                .min(u64::from(u32::MAX) * 4),
             alignment: limits.min_storage_buffer_offset_alignment,
         }
+    }
+
+    /// The same device, planned for as a GPU.
+    pub fn as_gpu(self) -> Self {
+        Self { software: None, ..self }
+    }
+
+    /// Whether the device runs compute shaders at all.
+    pub fn computes(&self) -> bool {
+        self.max_workgroups > 0
     }
 
     pub fn max_binding(&self) -> u64 {
@@ -196,15 +210,20 @@ impl Machine {
         let places = features / width;
         // 128 bytes side by side; the other invocations share the chunks.
         let columns = places.next_power_of_two().min(self.software.unwrap_or(32 / width));
-        let useful = (columns * chunks.max(1)).next_power_of_two();
+        let useful = (columns * chunks.clamp(1, 256)).next_power_of_two();
         let lanes = self.software.unwrap_or(useful.clamp(64, 256));
-        let lanes = lanes.min(self.max_lanes_of(16 * width)).max(columns);
+        let lanes = lanes.min(self.max_lanes_of(View::Rows, width)).max(columns);
         let groups = places.div_ceil(columns);
         Grid { view: View::Rows, width, lanes, columns, chunks, groups, ..Grid::NONE }
     }
 
-    /// Invocations of a workgroup that keeps so many bytes of each in workgroup memory.
-    fn max_lanes_of(&self, bytes: u32) -> u32 {
+    /// The largest workgroup that keeps the Moments of each invocation in workgroup memory: their count, and three
+    /// statistics of each feature that the invocation holds. tests/shaders.rs holds the shaders to these sizes.
+    fn max_lanes_of(&self, view: View, width: u32) -> u32 {
+        let bytes = match (view, width) {
+            (View::Planes, _) | (View::Rows, 1) => 16,
+            (View::Rows, width) => 16 + 3 * 4 * width,
+        };
         1 << self.max_lanes.min(self.max_workgroup_bytes / bytes).max(1).ilog2()
     }
 }
@@ -221,7 +240,10 @@ pub struct Plan {
     pub(crate) merge: Grid,
     /// The dispatch that applies, on the split path.
     pub(crate) second: Grid,
-    scratch_bytes: u64,
+    /// Of each dispatch; what is recorded.
+    pub(crate) workgroups: Vec<u32>,
+    /// What is allocated.
+    pub(crate) scratch_bytes: u64,
     bytes_moved: u64,
 }
 
@@ -247,28 +269,22 @@ impl Plan {
     }
 
     /// Workgroups of each dispatch, in order.
-    pub fn workgroups(&self) -> Vec<u32> {
-        match self.path {
-            Path::Resident | Path::Direct => vec![self.first.groups],
-            Path::Split => vec![self.first.groups, self.merge.groups, self.second.groups],
-            Path::Reduce => vec![self.first.groups, self.merge.groups],
-            Path::Empty if self.work.reduces() => vec![self.merge.groups],
-            Path::Empty => vec![],
-        }
+    pub fn workgroups(&self) -> &[u32] {
+        &self.workgroups
     }
 
     /// Dispatches recorded.
     pub fn dispatches(&self) -> usize {
-        self.workgroups().len()
+        self.workgroups.len()
     }
 
-    /// Bytes of device memory that the step allocates beside the tensors: partial moments and the per-feature record.
+    /// Bytes of device memory that the step allocates beside the tensors: partial moments, the per-feature record.
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch_bytes
     }
 
     /// Bytes that have to go through memory: reads and writes of the tensors, a second read of the resident path not
-    /// counted, since a cache serves it.
+    /// counted, since a cache serves it at best.
     pub fn bytes_moved(&self) -> u64 {
         self.bytes_moved
     }
@@ -285,20 +301,19 @@ impl Plan {
         shape: Shape,
         request: PlanRequest,
     ) -> Result<Self, PrepareError> {
-        let vector = vector_stride(shape.features()) * 4;
-        let record_bytes = if matches!(work, Work::Backward { .. }) { 0 } else { 4 * vector };
+        let plan = |path, first: Grid, second, bytes_moved| Self {
+            work,
+            shape,
+            path,
+            first,
+            merge: machine.merge(shape.features(), first.chunks),
+            second,
+            workgroups: Vec::new(),
+            scratch_bytes: 0,
+            bytes_moved,
+        };
         if shape.count() == 0 || !(work.reduces() || work.applies()) {
-            let (none, merge) = (Grid::NONE, machine.merge(shape.features(), 0));
-            return Ok(Self {
-                work,
-                shape,
-                path: Path::Empty,
-                first: none,
-                merge,
-                second: none,
-                scratch_bytes: record_bytes,
-                bytes_moved: 0,
-            });
+            return Ok(plan(Path::Empty, Grid::NONE, Grid::NONE, 0));
         }
         let frame = Frame::new(machine, work, shape, request)?;
         let whole = frame.grid(1);
@@ -336,20 +351,19 @@ impl Plan {
                 (frame.grid(frame.reduce_chunks()), frame.grid(frame.apply_chunks()), reads * tensor)
             }
         };
-        let merge = machine.merge(shape.features(), first.chunks);
-        let plan = Self { work, shape, path, first, merge, second, scratch_bytes: 0, bytes_moved };
-        let partial_bytes = match path {
-            Path::Split | Path::Reduce => plan.partial_vectors() * vector,
-            _ => 0,
-        };
-        if partial_bytes > machine.max_binding {
-            return Err(PrepareError::DeviceLimit {
-                limit: "max_storage_buffer_binding_size",
-                required: partial_bytes,
-                given: machine.max_binding,
-            });
+        let plan = plan(path, first, second, bytes_moved);
+        if let Path::Split | Path::Reduce = path {
+            if u64::from(first.chunks) > MAX_ITERATIONS {
+                let (required, given) = ("at most 65,000 chunks", first.chunks.to_string());
+                return Err(PrepareError::Plan { required, given });
+            }
+            let required = plan.partial_vectors() * vector_stride(shape.features()) * 4;
+            if required > machine.max_binding {
+                let (limit, given) = ("max_storage_buffer_binding_size", machine.max_binding);
+                return Err(PrepareError::DeviceLimit { limit, required, given });
+            }
         }
-        Ok(Self { scratch_bytes: partial_bytes + record_bytes, ..plan })
+        Ok(plan)
     }
 }
 
@@ -369,7 +383,7 @@ impl std::fmt::Display for Plan {
             }
             write!(f, " of {width} values")?;
         }
-        let workgroups: Vec<String> = self.workgroups().iter().map(u32::to_string).collect();
+        let workgroups: Vec<String> = self.workgroups.iter().map(u32::to_string).collect();
         write!(
             f,
             "; {} dispatch{} of {} workgroups; {} bytes of scratch, {} bytes moved",
@@ -421,11 +435,7 @@ impl Frame {
                 return impossible("a width of 1, 4 or 16 that divides the plane or row", w.to_string());
             }
         };
-        // Moments in workgroup memory: the count, and three statistics of each feature an invocation holds.
-        let max_lanes = machine.max_lanes_of(match (view, width) {
-            (View::Planes, _) | (View::Rows, 1) => 16,
-            (View::Rows, width) => 16 + 3 * 4 * width,
-        });
+        let max_lanes = machine.max_lanes_of(view, width);
         let columns_in_all = match view {
             View::Planes => 1,
             View::Rows => shape.features() / width,
@@ -562,7 +572,7 @@ mod tests {
     fn many_values_per_feature_are_split() {
         let plan = plan(Work::Training, Shape::channels_first(1, 3, &[1024, 1024]));
         assert_eq!(plan.path(), Path::Split);
-        assert!(plan.workgroups()[0] > 512);
+        assert!(plan.first.groups > 512);
     }
 
     #[test]
@@ -576,6 +586,7 @@ mod tests {
                     {
                         let frame = Frame::new(&machine, work, shape, PlanRequest::default()).unwrap();
                         let plan = Plan::new(&machine, work, shape, PlanRequest::default()).unwrap();
+                        assert!(u64::from(plan.merge.chunks) <= MAX_ITERATIONS, "{plan}");
                         for grid in [plan.first, plan.second] {
                             assert!(frame.iterations(&grid) <= 65_535, "{plan}: {grid:?}");
                             assert!(u64::from(grid.chunks) * u64::from(grid.chunk) >= u64::from(grid.total));
@@ -590,11 +601,32 @@ mod tests {
     }
 
     #[test]
+    fn chunks_reach_little_past_the_end() {
+        for total in [u32::MAX - (1 << 24), 4_000_000_007, 1 << 31, 1_000_003] {
+            for lanes in [1, 8, 256, 1024] {
+                for chunks in [2, 3, 1000, 65_000, total / 2, total - 1] {
+                    let request = PlanRequest {
+                        width: Some(1),
+                        lanes: Some(lanes),
+                        chunks: Some(chunks),
+                        ..Default::default()
+                    };
+                    let machine = Machine { max_lanes: 1024, ..gpu() };
+                    let frame =
+                        Frame::new(&machine, Work::Evaluation, Shape::rows(total, 1), request).unwrap();
+                    let grid = frame.grid(frame.apply_chunks());
+                    let reach = u64::from(grid.chunks) * u64::from(grid.chunk) + u64::from(grid.lanes);
+                    assert!(reach < u64::from(total) + (1 << 22), "{total} {lanes} {chunks}: {grid:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn plans_print_what_they_cost() {
         let plan = plan(Work::Training, Shape::channels_first(32, 64, &[56, 56]));
         let text = plan.to_string();
         assert!(text.contains("split over planes"), "{text}");
-        assert!(text.contains("3 dispatches"), "{text}");
         assert!(text.contains(&format!("{} bytes moved", 3 * 32 * 64 * 56 * 56 * 4)), "{text}");
     }
 }

@@ -4,7 +4,8 @@ use bytemuck::bytes_of;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use crate::error::PrepareError;
-use crate::kernels::{Context, Kernel, Tensors, Variant};
+use crate::kernels::{Kernel, Tensors, Variant};
+use crate::layer::BatchNorm;
 use crate::params::Params;
 use crate::plan::{Grid, Plan};
 use crate::shape::Shape;
@@ -49,18 +50,35 @@ impl Prepared {
     }
 }
 
-/// Collects the dispatches of a step.
+/// Collects the dispatches of a step, and counts what they take.
 pub(crate) struct Preparation<'a> {
-    context: &'a Context,
-    label: Option<&'a str>,
+    layer: &'a BatchNorm,
+    plan: Plan,
     shape: Shape,
     params: Params,
     dispatches: Vec<Dispatch>,
 }
 
 impl<'a> Preparation<'a> {
-    pub fn new(context: &'a Context, label: Option<&'a str>, shape: Shape, params: Params) -> Self {
-        Self { context, label, shape, params, dispatches: Vec::new() }
+    pub fn new(layer: &'a BatchNorm, plan: Plan, shape: Shape, params: Params) -> Self {
+        Self { layer, plan, shape, params, dispatches: Vec::new() }
+    }
+
+    /// Scratch for so many vectors of C values.
+    pub fn scratch(&mut self, vectors: u64) -> wgpu::Buffer {
+        let size = vectors.max(1) * u64::from(self.layer.stride) * 4;
+        self.plan.scratch_bytes += size;
+        self.layer.context.device().create_buffer(&wgpu::BufferDescriptor {
+            label: self.layer.label.as_deref(),
+            size,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Scratch for what the plan's first dispatch leaves to be merged.
+    pub fn partials(&mut self) -> wgpu::Buffer {
+        self.scratch(self.plan.partial_vectors())
     }
 
     /// Adds a dispatch over the tensor.
@@ -75,16 +93,15 @@ impl<'a> Preparation<'a> {
         self.add(variant, grid, self.params.over_tensor(self.shape, grid), bindings)
     }
 
-    /// Adds a dispatch that merges what `reduced` left.
+    /// Adds a dispatch that merges what the plan's first dispatch left.
     pub fn over_features(
         &mut self,
         kernel: Kernel,
-        reduced: &Grid,
-        merge: &Grid,
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
+        let (reduced, merge) = (self.plan.first, self.plan.merge);
         let variant = Variant::new(kernel, merge.view, merge.width, Tensors::Separate);
-        self.add(variant, merge, self.params.over_features(reduced, merge), bindings)
+        self.add(variant, &merge, self.params.over_features(&reduced, &merge), bindings)
     }
 
     fn add(
@@ -94,11 +111,13 @@ impl<'a> Preparation<'a> {
         params: Params,
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
-        let workgroups = self.context.machine().workgroups(grid.groups)?;
-        let device = self.context.device();
-        let pipeline = self.context.pipeline(variant, grid);
+        let BatchNorm { context, label, .. } = self.layer;
+        let label = label.as_deref();
+        let workgroups = context.machine().workgroups(grid.groups)?;
+        let device = context.device();
+        let pipeline = context.pipeline(variant, grid);
         let uniform = device.create_buffer_init(&BufferInitDescriptor {
-            label: self.label,
+            label,
             contents: bytes_of(&params),
             usage: wgpu::BufferUsages::UNIFORM,
         });
@@ -109,15 +128,16 @@ impl<'a> Preparation<'a> {
             resource: wgpu::BindingResource::Buffer(buffer.clone()),
         }));
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: self.label,
+            label,
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
+        self.plan.workgroups.push(grid.groups);
         self.dispatches.push(Dispatch { pipeline, bindings, workgroups });
         Ok(())
     }
 
-    pub fn finish(self, plan: Plan) -> Prepared {
-        Prepared { plan, dispatches: self.dispatches }
+    pub fn finish(self) -> Prepared {
+        Prepared { plan: self.plan, dispatches: self.dispatches }
     }
 }

@@ -21,7 +21,8 @@ pub struct Shape {
     layout: Layout,
 }
 
-/// The largest tensor: indices have 32 bits, and the last chunk may reach past the end by less than 2²⁴.
+/// The largest tensor: indices have 32 bits, and a plan's last chunk may reach past the end. It does by less than a
+/// chunk, and by less than a turn of the workgroup per chunk: with up to 2¹⁰ invocations, by less than 2²².
 const MAX_ELEMENTS: u64 = (1 << 32) - (1 << 24);
 
 const fn product(axes: &[u32]) -> u64 {
@@ -133,6 +134,16 @@ mod tests {
         assert_eq!((last.outer(), last.inner(), last.count(), last.elements()), (70, 1, 70, 210));
         let rows = Shape::rows(8, 3);
         assert_eq!((rows.outer(), rows.inner(), rows.count()), (8, 1, 8));
+    }
+
+    #[test]
+    fn the_largest_tensor() {
+        let largest = Shape::rows(MAX_ELEMENTS as u32, 1);
+        assert_eq!(largest.validate(1), Ok(()));
+        let larger = Shape::rows(MAX_ELEMENTS as u32 + 1, 1);
+        let error =
+            PrepareError::TooManyElements { limit: MAX_ELEMENTS, given: MAX_ELEMENTS + 1, shape: larger };
+        assert_eq!(larger.validate(1), Err(error));
     }
 
     #[test]

@@ -86,16 +86,35 @@ fn opengl() {
     });
 }
 
-/// What the layer asks of a device: WebGPU's default limits.
+/// What the layer asks of a device: WebGPU's default limits of storage buffers and of workgroup memory.
 #[test]
 fn default_limits_suffice() {
     for (name, source) in wgpu_batchnorm::shaders() {
         let module = naga::front::wgsl::parse_str(&source).unwrap();
+        let info = validator().validate(&module).unwrap();
         let storage = module
             .global_variables
             .iter()
             .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }))
             .count();
         assert!(storage <= 8, "{name}: {storage} storage buffers");
+
+        // The most invocations that a plan gives a workgroup: what src/plan.rs takes an invocation's part to be.
+        let wide =
+            ["rows_x4", "rows_x16", "finalize_x4", "finalize_x16"].iter().any(|part| name.contains(part));
+        let width = if name.contains("_x16") { 16 } else { 4 };
+        let bytes = if wide { 16 + 12 * width } else { 16 };
+        let lanes = 256.min(1u32 << (16384u32 / bytes).ilog2());
+        let constants: PipelineConstants = FromIterator::from_iter([("LANES".to_owned(), f64::from(lanes))]);
+        let (module, _) = process_overrides(&module, &info, None, &constants).unwrap();
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let used: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+            .map(|(_, variable)| layouter[variable.ty].size)
+            .sum();
+        assert!(used <= 16384, "{name}: {used} bytes of workgroup memory for {lanes} invocations");
     }
 }

@@ -1,55 +1,61 @@
-//! Shaders without wgpu's run-time checks do what shaders with them do, to the bit; and so do those for a device of
-//! WebGPU's default limits.
+//! Shaders without wgpu's run-time checks do what shaders with them do, to the bit; and so does a device of WebGPU's
+//! default limits.
 
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{BatchNorm, Context, Shape, Training, wgpu};
+use wgpu_batchnorm::{BatchNorm, Context, PlanRequest, Shape, Training, wgpu};
 
-use crate::support::{cut, descriptor, gpu, plans, state, tensor};
+use crate::support::{Trained, cut, descriptor, evaluate, gpu, layer_in, plans, state, tensor, train};
 
-fn outputs(
-    gpu: &Gpu,
-    context: &Context,
-    shape: Shape,
-    plans: &[wgpu_batchnorm::PlanRequest],
-) -> Vec<Vec<f32>> {
-    let d = descriptor(shape.features());
-    let x = tensor(shape, 101);
-    let run = |&plan| {
-        let norm = BatchNorm::new(context, &d).unwrap();
-        norm.set_state(&gpu.queue, &cut(&d, &state(shape.features(), 102))).unwrap();
-        let (input, output) = (gpu.upload(&x), gpu.empty(x.len()));
-        let whole = wgpu::Buffer::as_entire_buffer_binding;
-        let training = Training { plan, ..Training::new(whole(&input), whole(&output)) };
-        let step = norm.prepare_training(shape, training).unwrap();
-        gpu.run(|pass| step.record(pass)).unwrap();
-        gpu.download(&output).unwrap()
-    };
-    plans.iter().map(run).collect()
-}
-
-fn shapes() -> [Shape; 3] {
-    [Shape::rows(130, 48), Shape::rows(33, 7), Shape::channels_first(6, 5, &[6, 6])]
+fn shapes() -> [Shape; 5] {
+    [
+        Shape::rows(130, 48),
+        Shape::rows(33, 7),
+        Shape::channels_first(6, 5, &[6, 6]),
+        Shape::channels_first(6, 5, &[7, 3]),
+        Shape::channels_last(3, &[5, 5], 20),
+    ]
 }
 
 #[test]
 fn with_and_without_run_time_checks() {
+    let run = |context: &Context, shape: Shape, plan| -> (Trained, Vec<f32>) {
+        let (x, dy) = (tensor(shape, 101), tensor(shape, 102));
+        let norm = layer_in(context, &descriptor(shape.features()), &state(shape.features(), 103));
+        let trained = train(&norm, shape, &x, &dy, plan);
+        (trained, evaluate(&norm, shape, &x, PlanRequest { path: None, ..plan }))
+    };
     let (checked, unchecked) = (Context::with_runtime_checks(&gpu().device), Context::new(&gpu().device));
     for shape in shapes() {
-        let plans = plans(shape);
-        assert!(
-            outputs(gpu(), &checked, shape, &plans) == outputs(gpu(), &unchecked, shape, &plans),
-            "{shape}"
-        );
+        for plan in plans(shape) {
+            assert!(run(&checked, shape, plan) == run(&unchecked, shape, plan), "{shape}, {plan:?}");
+        }
     }
+    // A dispatch folded into two dimensions.
+    let (many, plan) =
+        (Shape::channels_first(2, 70_001, &[2]), PlanRequest { lanes: Some(1), ..Default::default() });
+    assert!(run(&checked, many, plan) == run(&unchecked, many, plan), "{many}, {plan:?}");
 }
 
 #[test]
 fn within_the_default_limits() {
+    let outputs = |gpu: &Gpu, shape: Shape| -> Vec<Vec<f32>> {
+        let (context, d) = (Context::new(&gpu.device), descriptor(shape.features()));
+        let x = tensor(shape, 104);
+        let run = |plan| {
+            let norm = BatchNorm::new(&context, &d).unwrap();
+            norm.set_state(&gpu.queue, &cut(&d, &state(shape.features(), 105))).unwrap();
+            let (input, output) = (gpu.upload(&x), gpu.empty(x.len()));
+            let whole = wgpu::Buffer::as_entire_buffer_binding;
+            let training = Training { plan, ..Training::new(whole(&input), whole(&output)) };
+            let step = norm.prepare_training(shape, training).unwrap();
+            gpu.run(|pass| step.record(pass)).unwrap();
+            gpu.download(&output).unwrap()
+        };
+        plans(shape).into_iter().map(run).collect()
+    };
     let small = Gpu::with_limits(|_| wgpu::Limits::default()).unwrap();
     assert_eq!(small.device.limits().max_compute_invocations_per_workgroup, 256);
     for shape in shapes() {
-        let plans = plans(shape);
-        let want = outputs(gpu(), &Context::new(&gpu().device), shape, &plans);
-        assert!(outputs(&small, &Context::new(&small.device), shape, &plans) == want, "{shape}");
+        assert!(outputs(&small, shape) == outputs(gpu(), shape), "{shape}");
     }
 }

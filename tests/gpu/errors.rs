@@ -157,6 +157,62 @@ fn bindings() {
 }
 
 #[test]
+fn the_layers_own_buffers() {
+    let norm = norm(8);
+    let Step { shape, x, dy, step } = step(&norm);
+    let own = norm.weight().unwrap();
+    let backward = Backward { weight_gradient: Some(own.clone()), ..Backward::new(whole(&x), whole(&dy)) };
+    assert_eq!(
+        norm.prepare_backward(shape, &step, backward).unwrap_err(),
+        PrepareError::LayersOwn { tensor: Tensor::WeightGradient }
+    );
+    assert_eq!(
+        forward_error(&norm, shape, own, whole(&x)),
+        PrepareError::LayersOwn { tensor: Tensor::Input }
+    );
+    let counts = norm.num_batches_tracked().unwrap();
+    assert_eq!(
+        forward_error(&norm, shape, whole(&x), counts),
+        PrepareError::LayersOwn { tensor: Tensor::Output }
+    );
+}
+
+#[test]
+fn gradients_of_an_empty_batch_overlap() {
+    let norm = norm(8);
+    let (x, vector) = (gpu().empty(64), gpu().empty(8));
+    let shape = Shape::rows(0, 8);
+    let step = norm.prepare_training(shape, Training::new(whole(&x), whole(&x))).unwrap();
+    let backward = Backward {
+        weight_gradient: Some(whole(&vector)),
+        bias_gradient: Some(whole(&vector)),
+        ..Backward::new(whole(&x), whole(&x))
+    };
+    assert_eq!(
+        norm.prepare_backward(shape, &step, backward).unwrap_err(),
+        PrepareError::Overlap {
+            first: Tensor::WeightGradient,
+            second: Tensor::BiasGradient,
+            in_place: false
+        }
+    );
+}
+
+#[test]
+fn more_workgroups_than_the_device_takes() {
+    let limits = wgpu::Limits { max_compute_workgroups_per_dimension: 2, ..wgpu::Limits::default() };
+    let gpu = Gpu::with_limits(|_| limits).unwrap();
+    let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor(7)).unwrap();
+    let (x, y) = (gpu.empty(126), gpu.empty(126));
+    let shape = Shape::channels_first(2, 7, &[9]);
+    let error = norm.prepare_training(shape, Training::new(whole(&x), whole(&y))).unwrap_err();
+    assert_eq!(
+        error,
+        PrepareError::DeviceLimit { limit: "max_compute_workgroups_per_dimension", required: 4, given: 2 }
+    );
+}
+
+#[test]
 fn a_device_of_small_limits() {
     let limits = wgpu::Limits { max_storage_buffer_binding_size: 1 << 20, ..wgpu::Limits::default() };
     let gpu = Gpu::with_limits(|_| limits).unwrap();
@@ -172,7 +228,7 @@ fn a_device_of_small_limits() {
     let error = BatchNorm::new(&context, &descriptor(1 << 20)).unwrap_err();
     assert_eq!(
         error,
-        DescriptorError::TooManyFeatures { features: 1 << 20, required: 16 << 20, limit: 1 << 20 }
+        DescriptorError::TooManyFeatures { features: 1 << 20, required: (16 << 20) + 4, limit: 1 << 20 }
     );
 }
 
@@ -229,6 +285,7 @@ fn plans() {
         PlanRequest { lanes: Some(0), ..request },
         PlanRequest { lanes: Some(1 << 20), ..request },
         PlanRequest { chunks: Some(0), ..request },
+        PlanRequest { path: Some(Path::Reduce), ..request },
         PlanRequest { view: Some(View::Rows), ..request },
         PlanRequest { path: Some(Path::Direct), ..request },
         PlanRequest { path: Some(Path::Resident), chunks: Some(2), ..request },
@@ -242,6 +299,14 @@ fn plans() {
     };
     assert!(matches!(norm.prepare_evaluation(shape, evaluation), Err(PrepareError::Plan { .. })));
     assert_usable(&norm);
+
+    // More chunks than an invocation may merge.
+    let norm = self::norm(1);
+    let long = gpu().empty(70_000);
+    let plan = PlanRequest { path: Some(Path::Split), lanes: Some(1), chunks: Some(70_000), ..request };
+    let training = Training { plan, ..Training::new(whole(&long), whole(&long)) };
+    let error = norm.prepare_training(Shape::rows(70_000, 1), training).unwrap_err();
+    assert_eq!(error, PrepareError::Plan { required: "at most 65,000 chunks", given: "70000".into() });
 }
 
 struct Step {

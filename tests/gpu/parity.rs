@@ -1,25 +1,41 @@
 //! The GPU against the CPU reference: forward, running statistics and backward.
 
-use wgpu_batchnorm::{PlanRequest, Shape, cpu};
+use wgpu_batchnorm::{Context, Path, PlanRequest, Shape, cpu};
 
-use crate::support::{assert_trained, descriptor, layer, plans, state, tensor, train};
+use crate::support::{
+    FORWARD, assert_close, assert_trained, context, descriptor, evaluate, gpu, layer_in, max_abs, plans,
+    state, tensor, train,
+};
 
 #[track_caller]
 fn check(shape: Shape, plans: &[PlanRequest]) {
+    check_in(context(), shape, plans);
+}
+
+#[track_caller]
+fn check_in(context: &Context, shape: Shape, plans: &[PlanRequest]) {
     let descriptor = descriptor(shape.features());
     let before = state(shape.features(), 7);
     let (x, dy) = (tensor(shape, 11), tensor(shape, 13));
     let reference = cpu::Layer::with_state(&descriptor, &before);
+    let (evaluated, _) = cpu::evaluate(&x, shape, &reference);
+    let scale = max_abs(&evaluated);
     for &plan in plans {
-        let got = train(&layer(&descriptor, &before), shape, &x, &dy, plan);
-        assert_trained(&format!("{shape}, {plan:?}"), &got, shape, &reference, &x, &dy);
+        let what = format!("{shape}, {plan:?}");
+        let norm = layer_in(context, &descriptor, &before);
+        let y = evaluate(&norm, shape, &x, PlanRequest { path: None, ..plan });
+        assert_close(&format!("{what}: y of evaluation"), &y, &evaluated, |_| scale, FORWARD);
+        if shape.count() > 1 {
+            let got = train(&norm, shape, &x, &dy, plan);
+            assert_trained(&what, &got, shape, &reference, &x, &dy);
+        }
     }
 }
 
 /// Every power of two up to 4096 and its neighbours.
 fn sizes() -> Vec<u32> {
     let mut sizes: Vec<u32> = (0..=12).flat_map(|k| [(1 << k) - 1, 1 << k, (1 << k) + 1]).collect();
-    sizes.retain(|&n| (2..=4096).contains(&n));
+    sizes.retain(|&n| (1..=4096).contains(&n));
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -91,4 +107,28 @@ fn features_longer_than_a_loop_may_be() {
     check(Shape::channels_first(2, 1, &[1024, 1024]), &[PlanRequest::default()]);
     let narrow = PlanRequest { lanes: Some(1), width: Some(1), chunks: Some(1), ..Default::default() };
     check(Shape::rows(300_000, 1), &[narrow]);
+}
+
+/// What is planned for a GPU: workgroups of up to 256, few features over many workgroups, merges by many invocations.
+#[test]
+fn plans_of_a_gpu() {
+    let context = Context::with_plans_of_a_gpu(&gpu().device);
+    for shape in [
+        Shape::rows(3, 5),
+        Shape::rows(300, 64),
+        Shape::rows(5000, 3),
+        Shape::rows(20_000, 20),
+        Shape::rows(4, 4096),
+        Shape::channels_first(2, 300, &[7, 7]),
+        Shape::channels_first(16, 130, &[14, 14]),
+        Shape::channels_first(1, 3, &[300, 300]),
+        Shape::channels_first(1, 2, &[511, 513]),
+        Shape::channels_last(8, &[28, 28], 48),
+        Shape::channels_last(8, &[28, 28], 7),
+    ] {
+        let split = PlanRequest { path: Some(Path::Split), lanes: Some(256), ..Default::default() };
+        let resident = PlanRequest { path: Some(Path::Resident), ..split };
+        let chunks = [2, 300].map(|chunks| PlanRequest { chunks: Some(chunks), ..split });
+        check_in(&context, shape, &[PlanRequest::default(), split, resident, chunks[0], chunks[1]]);
+    }
 }

@@ -77,7 +77,12 @@ pub fn state(features: u32, seed: u64) -> State {
 
 /// A layer with the state's vectors that it has.
 pub fn layer(descriptor: &BatchNormDescriptor<'_>, state: &State) -> BatchNorm {
-    let norm = BatchNorm::new(context(), descriptor).unwrap();
+    layer_in(context(), descriptor, state)
+}
+
+/// The same in another context of the device.
+pub fn layer_in(context: &Context, descriptor: &BatchNormDescriptor<'_>, state: &State) -> BatchNorm {
+    let norm = BatchNorm::new(context, descriptor).unwrap();
     norm.set_state(&gpu().queue, &cut(descriptor, state)).unwrap();
     norm
 }
