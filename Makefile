@@ -42,6 +42,7 @@ doc:
 tint:
 	rm -rf target/shaders
 	cargo run --example shaders -- target/shaders
+	cargo run -p batchnorm-experiments --example mlp_shaders -- target/shaders
 	npm ci --prefix scripts/tint
 	node scripts/tint/check.mjs target/shaders/*.wgsl
 
