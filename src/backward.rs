@@ -163,35 +163,26 @@ impl BatchNorm {
             (slot::BIAS_GRADIENT, either(&bias_gradient, &unwanted[1])),
         ];
         let parameters: Vec<_> = parameters.into_iter().filter_map(|(slot, b)| Some((slot, b?))).collect();
-        match path {
-            Path::Resident => {
-                let bindings = [&gradients[..], &record, &parameters].concat();
-                work.over_tensor(Kernel::BackwardResident, &first, tensors, &bindings)?;
+        if path == Path::Resident {
+            let bindings = [&gradients[..], &record, &parameters].concat();
+            work.over_tensor(Kernel::BackwardResident, &first, tensors, &bindings)?;
+            return Ok(BackwardStep { prepared: work.finish() });
+        }
+        let means = work.scratch(2);
+        let means = [(slot::MEANS, means.as_entire_buffer_binding())];
+        if reduce {
+            let partials = work.partials();
+            let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
+            if path != Path::Empty {
+                let bindings = [&read[..], &record, &partials].concat();
+                work.over_tensor(Kernel::BackwardReduce, &first, tensors, &bindings)?;
             }
-            Path::Split | Path::Reduce | Path::Direct => {
-                let means = work.scratch(2);
-                let means = [(slot::MEANS, means.as_entire_buffer_binding())];
-                if reduce {
-                    let partials = work.partials();
-                    let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
-                    let bindings = [&read[..], &record, &partials].concat();
-                    work.over_tensor(Kernel::BackwardReduce, &first, tensors, &bindings)?;
-                    let bindings = [&partials[..], &means, &parameters].concat();
-                    work.over_features(Kernel::BackwardFinalize, &bindings)?;
-                }
-                if apply {
-                    let bindings = [&gradients[..], &record, &means].concat();
-                    work.over_tensor(Kernel::BackwardApply, &second, tensors, &bindings)?;
-                }
-            }
-            Path::Empty if reduce => {
-                let (partials, means) = (work.partials(), work.scratch(2));
-                let partials = [(slot::PARTIALS, partials.as_entire_buffer_binding())];
-                let means = [(slot::MEANS, means.as_entire_buffer_binding())];
-                let bindings = [&partials[..], &means, &parameters].concat();
-                work.over_features(Kernel::BackwardFinalize, &bindings)?;
-            }
-            Path::Empty => {}
+            let bindings = [&partials[..], &means, &parameters].concat();
+            work.over_features(Kernel::BackwardFinalize, &bindings)?;
+        }
+        if apply && path != Path::Empty {
+            let bindings = [&gradients[..], &record, &means].concat();
+            work.over_tensor(Kernel::BackwardApply, &second, tensors, &bindings)?;
         }
         Ok(BackwardStep { prepared: work.finish() })
     }
