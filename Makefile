@@ -1,4 +1,7 @@
-BIN := $(or $(CARGO_TARGET_DIR),target)/release
+# Programs are built by one command over the whole workspace and then started, where cargo run would compile wgpu anew
+# for the features of each.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
 .PHONY: help vulkan test demo bench check format lint doc tint swiftshader msrv wasm
@@ -21,8 +24,8 @@ test: vulkan
 
 demo: vulkan
 	cargo build --release --workspace --example digits --bin batchnorm-experiments
-	$(BIN)/examples/digits
-	$(BIN)/batchnorm-experiments $(ARGS)
+	$(TARGET)/release/examples/digits
+	$(TARGET)/release/batchnorm-experiments $(ARGS)
 
 bench: vulkan
 	cargo bench
@@ -40,15 +43,16 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 
 tint:
-	rm -rf target/shaders
-	cargo run --example shaders -- target/shaders
-	cargo run -p batchnorm-experiments --example mlp_shaders -- target/shaders
+	rm -rf $(TARGET)/shaders
+	cargo build --workspace --example shaders --example mlp_shaders
+	$(TARGET)/debug/examples/shaders $(TARGET)/shaders
+	$(TARGET)/debug/examples/mlp_shaders $(TARGET)/shaders
 	npm ci --prefix scripts/tint
-	node scripts/tint/check.mjs target/shaders/*.wgsl
+	node scripts/tint/check.mjs $(TARGET)/shaders/*.wgsl
 
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
-	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --test gpu
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu
 
 # Lints stand in for an older compiler: clippy knows since when each item of the standard library is stable, and
 # rustfmt refuses let chains (Rust 1.88) in any edition before 2024.

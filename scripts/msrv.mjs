@@ -1,5 +1,5 @@
-// Compares the rust-version in Cargo.toml with those of the library's dependencies, as they are locked, over all
-// features and platforms. Development dependencies are left out: they are no part of the library.
+// Compares the rust-version in Cargo.toml with those of the library's dependencies, in the versions chosen here, over
+// all features and platforms. Development dependencies are left out: they are no part of the library.
 import { execFileSync } from 'node:child_process';
 
 const metadata = JSON.parse(
