@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu;
 
+/// Records an iteration of some work.
+pub type Record<'a> = &'a dyn Fn(&mut wgpu::ComputePass<'_>, u64);
+
 /// A device, and how work is handed to it.
 pub struct Device {
     pub gpu: Gpu,
@@ -71,43 +74,52 @@ impl Device {
     }
 
     /// The same for iterations that share a compute pass.
-    pub fn time_passes(&self, iterations: u64, record: impl Fn(&mut wgpu::ComputePass<'_>, u64)) -> Duration {
+    pub fn time_passes(&self, iterations: u64, record: Record<'_>) -> Duration {
         self.time(iterations, |encoder, range| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             range.for_each(|iteration| record(&mut pass, iteration));
         })
     }
 
-    /// Nanoseconds of one iteration by the device's own clock, without what recording and submitting costs: the median
-    /// of some passes. `None` where the device has no such clock.
-    pub fn nanoseconds(&self, record: impl Fn(&mut wgpu::ComputePass<'_>, u64)) -> Option<f64> {
-        let Queries { set, resolved, read } = self.queries.as_ref()?;
-        let batch = self.batch();
-        let mut times = Vec::new();
-        for _ in 0..15 {
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: None,
-                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                        query_set: set,
-                        beginning_of_pass_write_index: Some(0),
-                        end_of_pass_write_index: Some(1),
-                    }),
-                });
-                (0..batch).for_each(|iteration| record(&mut pass, iteration));
+    /// Nanoseconds of one iteration of each by the device's own clock, without what recording and submitting costs:
+    /// medians over rounds in which they take turns, so that a loaded machine slows all of them alike. `None` where
+    /// the device has no such clock.
+    pub fn nanoseconds<const N: usize>(&self, works: [Record<'_>; N]) -> Option<[f64; N]> {
+        let queries = self.queries.as_ref()?;
+        let mut times = [const { Vec::new() }; N];
+        for _ in 0..21 {
+            for (times, record) in times.iter_mut().zip(works) {
+                times.push(self.nanoseconds_once(queries, record)?);
             }
-            encoder.resolve_query_set(set, 0..2, resolved, 0);
-            encoder.copy_buffer_to_buffer(resolved, 0, read, 0, 16);
-            encoder.map_buffer_on_submit(read, wgpu::MapMode::Read, .., |_| {});
-            self.submit(encoder);
-            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read.get_mapped_range(..).ok()?);
-            read.unmap();
-            let period = f64::from(self.gpu.queue.get_timestamp_period());
-            times.push(ticks[1].wrapping_sub(ticks[0]) as f64 * period / batch as f64);
         }
-        times.sort_by(f64::total_cmp);
-        Some(times[times.len() / 2])
+        Some(times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        }))
+    }
+
+    fn nanoseconds_once(&self, Queries { set, resolved, read }: &Queries, record: Record<'_>) -> Option<f64> {
+        let batch = self.batch();
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: set,
+                    beginning_of_pass_write_index: Some(0),
+                    end_of_pass_write_index: Some(1),
+                }),
+            });
+            (0..batch).for_each(|iteration| record(&mut pass, iteration));
+        }
+        encoder.resolve_query_set(set, 0..2, resolved, 0);
+        encoder.copy_buffer_to_buffer(resolved, 0, read, 0, 16);
+        encoder.map_buffer_on_submit(read, wgpu::MapMode::Read, .., |_| {});
+        self.submit(encoder);
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read.get_mapped_range(..).ok()?);
+        read.unmap();
+        let period = f64::from(self.gpu.queue.get_timestamp_period());
+        Some(ticks[1].wrapping_sub(ticks[0]) as f64 * period / batch as f64)
     }
 
     fn submit(&self, encoder: wgpu::CommandEncoder) {

@@ -47,12 +47,14 @@ impl Layer {
         }
     }
 
-    /// How the work is done; a training step's, by its forward.
-    pub fn plan(&self, work: Work) -> &Plan {
+    /// How the work is done: one plan, or forward's and backward's.
+    pub fn plans(&self, work: Work) -> Vec<&Plan> {
+        let Set { training, evaluation, backward, .. } = &self.sets[0];
         match work {
-            Work::TrainingForward | Work::TrainingStep => self.sets[0].training.plan(),
-            Work::Evaluation => self.sets[0].evaluation.plan(),
-            Work::Backward => self.sets[0].backward.plan(),
+            Work::TrainingForward => vec![training.plan()],
+            Work::Evaluation => vec![evaluation.plan()],
+            Work::Backward => vec![backward.plan()],
+            Work::TrainingStep => vec![training.plan(), backward.plan()],
         }
     }
 

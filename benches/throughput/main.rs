@@ -62,7 +62,7 @@ fn main() {
     let bench = Bench {
         context: Context::new(&device.gpu.device),
         roof: Roof::new(&device),
-        rounds: if measuring { 5 } else { 1 },
+        rounds: if measuring { 10 } else { 1 },
         all_threads: threads(0),
         one_thread: threads(1),
         device: &device,
@@ -133,8 +133,9 @@ impl Bench<'_> {
                     results.ran(work, case, who, bytes);
                     if who == Who::Gpu {
                         let (layer, copies) = &*on_device;
-                        let on_device = self.device.nanoseconds(|pass, i| layer.record(work, pass, i));
-                        results.describe(work, case, layer.plan(work), copies.kernel, on_device);
+                        let gpu: device::Record<'_> = &|pass, i| layer.record(work, pass, i);
+                        let clock = self.device.nanoseconds([gpu, &|pass, i| copies.record(pass, i)]);
+                        results.describe(work, case, layer.plans(work), copies.kernel, clock);
                     }
                 }
             }
@@ -152,7 +153,7 @@ impl Bench<'_> {
         let off = y.iter().zip(&host.y).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off < 1e-4, "{}: the device's y is off by {off:e} from the CPU's", case.name);
         let copies = self.roof.best(&layer.tensors(), self.rounds);
-        self.device.time_passes(1, |pass, i| copies.record(pass, i));
+        self.device.time_passes(1, &|pass, i| copies.record(pass, i));
         assert!(result("copy") == host.x, "{}: the copy kernel did not copy", case.name);
         (layer, copies)
     }
@@ -161,8 +162,8 @@ impl Bench<'_> {
         let (layer, copies) = on_device;
         let tensors = layer.tensors();
         match who {
-            Who::Gpu => self.device.time_passes(iterations, |pass, i| layer.record(work, pass, i)),
-            Who::CopyKernel => self.device.time_passes(iterations, |pass, i| copies.record(pass, i)),
+            Who::Gpu => self.device.time_passes(iterations, &|pass, i| layer.record(work, pass, i)),
+            Who::CopyKernel => self.device.time_passes(iterations, &|pass, i| copies.record(pass, i)),
             _ => self.device.time(iterations, |encoder, range| {
                 for i in range {
                     let (x, y) = tensors[i as usize % tensors.len()];

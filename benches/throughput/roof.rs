@@ -20,7 +20,7 @@ pub struct Kernel {
 
 impl std::fmt::Display for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {}, {} times", self.lanes, self.width, self.loads)
+        write!(f, "{} lanes x{}, {} loads", self.lanes, self.width, self.loads)
     }
 }
 
@@ -106,7 +106,7 @@ impl<'a> Roof<'a> {
         let copies: Vec<Copies> =
             Kernel::candidates(tensors[0].0.size() / 4).map(|kernel| self.bind(kernel, tensors)).collect();
         let time = |copies: &Copies, iterations| {
-            self.device.time_passes(iterations, |pass, i| copies.record(pass, i))
+            self.device.time_passes(iterations, &|pass, i| copies.record(pass, i))
         };
         let mut best = vec![f64::INFINITY; copies.len()];
         for _ in 0..rounds {

@@ -65,7 +65,8 @@ pub struct Results {
 struct Description {
     plan: String,
     copy: Kernel,
-    on_device: Option<f64>,
+    /// Nanoseconds by the device's clock, of the layer and of the copy kernel.
+    clock: Option<[f64; 2]>,
 }
 
 impl Results {
@@ -78,10 +79,19 @@ impl Results {
         self.run.push((work, case.name.clone(), who, bytes));
     }
 
-    pub fn describe(&mut self, work: Work, case: &Case, plan: &Plan, copy: Kernel, on_device: Option<f64>) {
-        let (path, view, lanes, width) = (plan.path(), plan.view(), plan.lanes(), plan.width());
-        let plan = format!("{path:?}, {view:?}, {lanes} of {width}").to_lowercase();
-        self.described.insert((work, case.name.clone()), Description { plan, copy, on_device });
+    pub fn describe(
+        &mut self,
+        work: Work,
+        case: &Case,
+        plans: Vec<&Plan>,
+        copy: Kernel,
+        clock: Option<[f64; 2]>,
+    ) {
+        let plan = match plans[..] {
+            [plan] => format!("{} {}, {} lanes x{}", plan.path(), plan.view(), plan.lanes(), plan.width()),
+            _ => plans.iter().map(|plan| plan.path().to_string()).collect::<Vec<_>>().join(" + "),
+        };
+        self.described.insert((work, case.name.clone()), Description { plan, copy, clock });
     }
 
     /// Prints the tables and writes the JSON, where anything was measured.
@@ -155,6 +165,7 @@ impl Results {
             "CPU all",
             "CPU 1",
             "GPU / copy kernel",
+            "by its clock",
             "GPU / CPU all",
             "GPU / CPU 1",
         ]);
@@ -175,13 +186,14 @@ impl Results {
                 described.map_or("-".into(), |d| d.plan.clone()),
                 described.map_or("-".into(), |d| d.copy.to_string()),
                 number(of(Who::Gpu).map(|e| e.median_ns * 1e-6), 3),
-                number(described.and_then(|d| d.on_device).map(|ns| ns * 1e-6), 3),
+                number(described.and_then(|d| d.clock).map(|[gpu, _]| gpu * 1e-6), 3),
                 speed(Who::Gpu),
                 speed(Who::CopyKernel),
                 speed(Who::CopyBuffer),
                 speed(Who::CpuAll),
                 speed(Who::Cpu1),
                 number(of(Who::Gpu).and_then(|e| e.times_copy), 2),
+                number(described.and_then(|d| d.clock).map(|[gpu, copy]| gpu / copy), 2),
                 number(over(Who::CpuAll), 2),
                 number(over(Who::Cpu1), 2),
             ]);
