@@ -24,7 +24,7 @@ pub struct Record {
     pub weight: f64,
 }
 
-/// The moments of the union (Chan, Golub & LeVeque 1979).
+/// Twin of `combine` in shaders/moments.wgsl: the moments of the union (Chan, Golub & LeVeque 1979).
 pub fn merge(a: Moments, b: Moments) -> Moments {
     if a.count == 0.0 || b.count == 0.0 {
         return if a.count == 0.0 { b } else { a };
