@@ -18,12 +18,12 @@ fn segment_mean(start: Walk, count: u32) -> Stat {
     return base + stat_of(sum) * (1.0 / (f32(count) * PER_VALUE));
 }
 
-fn segment_moments(walk: ptr<function, Walk>, count: u32, shift: Stat) -> Moments {
+fn segment_moments(walk: ptr<function, Walk>, count: u32, shift: Stat, unit: f32) -> Moments {
     let origin = spread(shift);
     var sum = sum_of(splat(0.0));
     var squares = sum_of(splat(0.0));
     for (var i = 0u; i < count; i++) {
-        let deviation = (load((*walk).index) - origin) * params.unit;
+        let deviation = (load((*walk).index) - origin) * unit;
         sum += sum_of(deviation);
         squares += sum_of(times(deviation, deviation));
         walk_next(walk);
@@ -31,7 +31,7 @@ fn segment_moments(walk: ptr<function, Walk>, count: u32, shift: Stat) -> Moment
     (*walk).left -= count;
     let values = f32(count) * PER_VALUE;
     let mean = stat_of(sum) * (1.0 / values);
-    return Moments(values, shift, mean * (1.0 / params.unit), stat_of(squares) - stat_times(mean, mean) * values);
+    return Moments(values, shift, mean * (1.0 / unit), stat_of(squares) - stat_times(mean, mean) * values);
 }
 
 fn accumulate(start: Walk) -> Moments {
@@ -39,12 +39,13 @@ fn accumulate(start: Walk) -> Moments {
     if start.left == 0u {
         return moments;
     }
+    let unit = params.unit;
     var walk = start;
     var shift = stat_opaque(segment_mean(start, min(start.left, SEGMENT)));
     while walk.left > 0u {
         var block: Moments;
         for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {
-            let segment = segment_moments(&walk, min(walk.left, SEGMENT), shift);
+            let segment = segment_moments(&walk, min(walk.left, SEGMENT), shift, unit);
             block = combine(block, segment);
             shift = stat_opaque(block.shift + block.mean);
         }

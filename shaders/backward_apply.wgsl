@@ -20,5 +20,5 @@ fn backward_apply(
     if params.use_running == 0u {
         mean = Sums(means[at(0u, place)], means[at(1u, place)]);
     }
-    apply(walk_begin(group, lane), standardize_at(place), scale_at(place), mean);
+    apply(walk_begin(group, lane), standardize_at(place), gradient_at(place, mean));
 }

@@ -26,5 +26,6 @@ fn evaluate(
         record[at(INVSTD, place)] = invstd;
         record[at(GAMMA, place)] = weight;
     }
-    apply(walk_begin(group, lane), mean, stat_splat(0.0), stat_times(weight, invstd), state[at(BIAS, place)]);
+    let scale = stat_times(weight, invstd);
+    apply(walk_begin(group, lane), affine(mean, stat_splat(0.0), scale, state[at(BIAS, place)]));
 }

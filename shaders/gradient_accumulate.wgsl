@@ -5,15 +5,12 @@ const SEGMENT = 16u;  // Values in a segment
 const SEGMENTS = 64u; // segments in a block
 
 fn segment_sums(walk: ptr<function, Walk>, count: u32, s: Standardize) -> Sums {
-    let near = spread(s.near);
-    let invstd = spread(s.invstd);
-    let offset = spread(s.offset);
     var dy_sum = sum_of(splat(0.0));
     var dy_xhat_sum = sum_of(splat(0.0));
     for (var i = 0u; i < count; i++) {
         let dy_here = load_gradient((*walk).index);
         dy_sum += sum_of(dy_here);
-        dy_xhat_sum += sum_of(times(dy_here, times(load((*walk).index) - near, invstd) + offset));
+        dy_xhat_sum += sum_of(times(dy_here, standardized(load((*walk).index), s)));
         walk_next(walk);
     }
     (*walk).left -= count;

@@ -1,17 +1,10 @@
-// dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) of what one workgroup reads (Ioffe & Szegedy 2015,
-// section 3, with the biased variance). Where running statistics normalized, the two means are 0.
+// dx of what one workgroup reads.
 
-fn apply(start: Walk, s: Standardize, scale_stat: Stat, means: Sums) {
-    let near = spread(s.near);
-    let invstd = spread(s.invstd);
-    let offset = spread(s.offset);
-    let scale = spread(scale_stat);
-    let mean = spread(means.dy);
-    let slope = spread(means.dy_xhat);
+fn apply(start: Walk, s: Standardize, g: Gradient) {
     var walk = start;
     for (var i = 0u; i < start.left; i++) {
-        let xhat = times(load(walk.index) - near, invstd) + offset;
-        dx[walk.index] = times(load_gradient(walk.index) - mean - times(xhat, slope), scale);
+        let xhat = standardized(load(walk.index), s);
+        dx[walk.index] = gradient(load_gradient(walk.index), xhat, g);
         walk_next(&walk);
     }
 }

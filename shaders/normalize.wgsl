@@ -15,5 +15,5 @@ fn normalize_tensor(
     if group >= params.groups {
         return;
     }
-    apply_record(walk_begin(group, lane), place_of(group, lane));
+    apply(walk_begin(group, lane), recorded(place_of(group, lane)));
 }

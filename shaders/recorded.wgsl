@@ -1,7 +1,7 @@
-// Normalize with the record and bias at one place.
+// Normalization with the record and bias at one place.
 
-fn apply_record(start: Walk, any_place: u32) {
+fn recorded(any_place: u32) -> Affine {
     let place = min(any_place, params.places - 1u);
     let scale = stat_times(record[at(GAMMA, place)], record[at(INVSTD, place)]);
-    apply(start, record[at(MEAN, place)], record[at(REST, place)], scale, state[at(BIAS, place)]);
+    return affine(record[at(MEAN, place)], record[at(REST, place)], scale, state[at(BIAS, place)]);
 }

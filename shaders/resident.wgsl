@@ -20,5 +20,5 @@ fn resident(
         finish(place, moments);
     }
     storageBarrier();
-    apply_record(start, place);
+    apply(start, recorded(place));
 }

@@ -1,18 +1,17 @@
-// xhat = (x - mean) * invstd of what one invocation reads, as (x - near) * invstd + offset, like apply.wgsl.
+// xhat = (x - mean) * invstd of one Value, as (x - near) * invstd + offset, like affine.wgsl.
 
 struct Standardize {
-    near: Stat,
-    invstd: Stat,
-    offset: Stat,
+    near: Value,
+    invstd: Value,
+    offset: Value,
 }
 
 fn standardize_at(place: u32) -> Standardize {
     let invstd = record[at(INVSTD, place)];
     let offset = stat_times(record[at(REST, place)], invstd) * -1.0;
-    return Standardize(record[at(MEAN, place)], invstd, offset);
+    return Standardize(spread(record[at(MEAN, place)]), spread(invstd), spread(offset));
 }
 
-// weight * invstd.
-fn scale_at(place: u32) -> Stat {
-    return stat_times(record[at(GAMMA, place)], record[at(INVSTD, place)]);
+fn standardized(x: Value, s: Standardize) -> Value {
+    return times(x - s.near, s.invstd) + s.offset;
 }

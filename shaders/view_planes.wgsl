@@ -29,6 +29,11 @@ struct Walk {
     index: u32, // of the next Value in the tensor
     inner: u32, // its place in the plane
     left: u32,  // Values still to read
+    // Of params, which a software adapter would gather anew for each Value.
+    step_index: u32,
+    step_inner: u32,
+    plane: u32,
+    jump: u32,
 }
 
 // The place of an invocation's Stat in vectors of C values: its feature.
@@ -46,14 +51,15 @@ fn walk_begin(group: u32, lane: u32) -> Walk {
     let inner = begin % params.plane;
     let feature = place_of(group, lane);
     let index = (begin / params.plane) * (params.plane + params.jump) + feature * params.plane + inner;
-    return Walk(index, inner, select(0u, (end - begin + LANES - 1u) / LANES, begin < end));
+    let left = select(0u, (end - begin + LANES - 1u) / LANES, begin < end);
+    return Walk(index, inner, left, params.step_index, params.step_inner, params.plane, params.jump);
 }
 
 fn walk_next(walk: ptr<function, Walk>) {
-    (*walk).index += params.step_index;
-    (*walk).inner += params.step_inner;
-    if (*walk).inner >= params.plane {
-        (*walk).inner -= params.plane;
-        (*walk).index += params.jump;
+    (*walk).index += (*walk).step_index;
+    (*walk).inner += (*walk).step_inner;
+    if (*walk).inner >= (*walk).plane {
+        (*walk).inner -= (*walk).plane;
+        (*walk).index += (*walk).jump;
     }
 }

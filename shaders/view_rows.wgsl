@@ -27,6 +27,7 @@ const PER_VALUE = 1.0;
 struct Walk {
     index: u32, // of the next Value in the tensor
     left: u32,  // Values still to read
+    step_index: u32, // of params, which a software adapter would gather anew for each Value
 }
 
 fn blocks() -> u32 {
@@ -48,9 +49,9 @@ fn walk_begin(group: u32, lane: u32) -> Walk {
     let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
     let rows = LANES / COLUMNS;
     let left = select(0u, (end - begin + rows - 1u) / rows, begin < end && column < params.plane);
-    return Walk(begin * params.plane + column, left);
+    return Walk(begin * params.plane + column, left, params.step_index);
 }
 
 fn walk_next(walk: ptr<function, Walk>) {
-    (*walk).index += params.step_index;
+    (*walk).index += (*walk).step_index;
 }

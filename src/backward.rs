@@ -163,9 +163,10 @@ impl BatchNorm {
             (slot::BIAS_GRADIENT, either(&bias_gradient, &unwanted[1])),
         ];
         let parameters: Vec<_> = parameters.into_iter().filter_map(|(slot, b)| Some((slot, b?))).collect();
-        if path == Path::Resident {
+        if let Path::Resident | Path::Held = path {
+            let kernel = if path == Path::Held { Kernel::BackwardHeld } else { Kernel::BackwardResident };
             let bindings = [&gradients[..], &record, &parameters].concat();
-            work.over_tensor(Kernel::BackwardResident, &first, tensors, &bindings)?;
+            work.over_tensor(kernel, &first, tensors, &bindings)?;
             return Ok(BackwardStep { prepared: work.finish() });
         }
         let means = work.scratch(2);

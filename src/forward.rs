@@ -211,9 +211,10 @@ impl BatchNorm {
                 let bindings = [both(), vec![state, saved]].concat();
                 work.over_tensor(Kernel::Evaluate, &first, tensors, &bindings)?;
             }
-            Path::Resident => {
+            Path::Resident | Path::Held => {
+                let kernel = if path == Path::Held { Kernel::Held } else { Kernel::Resident };
                 let bindings = [both(), vec![state, batches, saved]].concat();
-                work.over_tensor(Kernel::Resident, &first, tensors, &bindings)?;
+                work.over_tensor(kernel, &first, tensors, &bindings)?;
             }
             Path::Split => {
                 let partials = work.partials();

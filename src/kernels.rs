@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::plan::{Grid, Machine, View};
+use crate::plan::{Grid, HELD, Machine, View};
 
 /// The kernels, each in the shader file of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,10 +13,12 @@ pub(crate) enum Kernel {
     Normalize,
     Evaluate,
     Resident,
+    Held,
     BackwardReduce,
     BackwardFinalize,
     BackwardApply,
     BackwardResident,
+    BackwardHeld,
 }
 
 /// How a kernel's tensors lie in the caller's buffers.
@@ -36,6 +38,8 @@ pub(crate) struct Variant {
     pub kernel: Kernel,
     pub view: View,
     pub width: u32,
+    /// Values that an invocation holds, for kernels that do.
+    pub held: u32,
     pub tensors: Tensors,
 }
 
@@ -46,16 +50,18 @@ macro_rules! files {
 }
 
 impl Kernel {
-    const ALL: [Kernel; 9] = [
+    const ALL: [Kernel; 11] = [
         Kernel::Stats,
         Kernel::Finalize,
         Kernel::Normalize,
         Kernel::Evaluate,
         Kernel::Resident,
+        Kernel::Held,
         Kernel::BackwardReduce,
         Kernel::BackwardFinalize,
         Kernel::BackwardApply,
         Kernel::BackwardResident,
+        Kernel::BackwardHeld,
     ];
 
     /// Name of the entry point.
@@ -67,10 +73,12 @@ impl Kernel {
             Kernel::Normalize => "normalize_tensor",
             Kernel::Evaluate => "evaluate",
             Kernel::Resident => "resident",
+            Kernel::Held => "held",
             Kernel::BackwardReduce => "backward_reduce",
             Kernel::BackwardFinalize => "backward_finalize",
             Kernel::BackwardApply => "backward_apply",
             Kernel::BackwardResident => "backward_resident",
+            Kernel::BackwardHeld => "backward_held",
         }
     }
 
@@ -84,15 +92,23 @@ impl Kernel {
         !self.merges() && !matches!(self, Kernel::Stats | Kernel::BackwardReduce)
     }
 
+    /// Whether it keeps all that it reads.
+    fn holds(self) -> bool {
+        matches!(self, Kernel::Held | Kernel::BackwardHeld)
+    }
+
     /// The kernel's own file and the shared pieces it stands on.
     fn files(self) -> &'static [&'static str] {
         match self {
             Kernel::Stats => files!("moments" "reduce" "accumulate" "stats"),
             Kernel::Finalize => files!("moments" "reduce" "finish" "finalize"),
-            Kernel::Normalize => files!("apply" "recorded" "normalize"),
-            Kernel::Evaluate => files!("apply" "evaluate"),
+            Kernel::Normalize => files!("affine" "apply" "recorded" "normalize"),
+            Kernel::Evaluate => files!("affine" "apply" "evaluate"),
             Kernel::Resident => {
-                files!("moments" "reduce" "accumulate" "finish" "apply" "recorded" "resident")
+                files!("moments" "reduce" "accumulate" "finish" "affine" "apply" "recorded" "resident")
+            }
+            Kernel::Held => {
+                files!("hold" "moments" "reduce" "held_moments" "finish" "affine" "recorded" "held")
             }
             Kernel::BackwardReduce => files!(
                 "standardize" "gradient_sums" "reduce" "gradient_accumulate" "backward_reduce"
@@ -101,23 +117,28 @@ impl Kernel {
                 files!("gradient_sums" "reduce" "gradient_finish" "backward_finalize")
             }
             Kernel::BackwardApply => {
-                files!("standardize" "gradient_sums" "gradient_apply" "backward_apply")
+                files!("standardize" "gradient_sums" "gradient" "gradient_apply" "backward_apply")
             }
             Kernel::BackwardResident => files!(
                 "standardize" "gradient_sums" "reduce" "gradient_accumulate" "gradient_finish"
-                "gradient_apply" "backward_resident"
+                "gradient" "gradient_apply" "backward_resident"
             ),
+            Kernel::BackwardHeld => {
+                files!("hold" "standardize" "gradient_sums" "reduce" "gradient_finish" "gradient" "backward_held")
+            }
         }
     }
 }
 
 impl Variant {
-    /// The variant of a kernel for tensors like these, with what makes no difference to it left out.
-    pub fn new(kernel: Kernel, view: View, width: u32, tensors: Tensors) -> Self {
-        let tensors = if kernel.writes() { tensors } else { Tensors::Separate };
-        match kernel.merges() {
-            true => Self { kernel, view: View::Rows, width, tensors },
-            false => Self { kernel, view, width, tensors },
+    /// The variant of a kernel for a grid and tensors like these, with what makes no difference to it left out.
+    pub fn new(kernel: Kernel, grid: &Grid, tensors: Tensors) -> Self {
+        Self {
+            kernel,
+            view: if kernel.merges() { View::Rows } else { grid.view },
+            width: grid.width,
+            held: if kernel.holds() { grid.held } else { 0 },
+            tensors: if kernel.writes() { tensors } else { Tensors::Separate },
         }
     }
 
@@ -127,10 +148,13 @@ impl Variant {
         for kernel in Kernel::ALL {
             for view in [View::Planes, View::Rows] {
                 for width in [1, 4, 16] {
-                    for tensors in [Tensors::Separate, Tensors::Shared, Tensors::InPlace] {
-                        let variant = Self::new(kernel, view, width, tensors);
-                        if !all.contains(&variant) {
-                            all.push(variant);
+                    for held in HELD {
+                        for tensors in [Tensors::Separate, Tensors::Shared, Tensors::InPlace] {
+                            let grid = Grid { view, width, held, ..Grid::NONE };
+                            let variant = Self::new(kernel, &grid, tensors);
+                            if !(all.contains(&variant) || kernel.holds() && width > 4) {
+                                all.push(variant);
+                            }
                         }
                     }
                 }
@@ -140,12 +164,15 @@ impl Variant {
     }
 
     fn name(&self) -> String {
-        let Self { kernel, view, width, tensors } = self;
+        let Self { kernel, view, width, held, tensors } = self;
         let mut name = kernel.entry().to_owned();
         if !kernel.merges() {
             name += &format!("_{view:?}").to_lowercase();
         }
         name += &format!("_x{width}");
+        if kernel.holds() {
+            name += &format!("_held_{held}");
+        }
         if kernel.writes() {
             name += match tensors {
                 Tensors::Separate => "_separate",
@@ -170,20 +197,26 @@ impl Variant {
         let tensors = match (self.kernel, self.tensors) {
             (Kernel::Stats, _) => files!("tensor_input"),
             (Kernel::BackwardReduce, _) => files!("gradients_input"),
-            (Kernel::BackwardApply | Kernel::BackwardResident, Tensors::Separate) => {
-                files!("gradients_separate")
-            }
-            (Kernel::BackwardApply | Kernel::BackwardResident, Tensors::Shared) => files!("gradients_shared"),
-            (Kernel::BackwardApply | Kernel::BackwardResident, Tensors::InPlace) => {
-                files!("gradients_in_place")
+            (Kernel::BackwardApply | Kernel::BackwardResident | Kernel::BackwardHeld, tensors) => {
+                match tensors {
+                    Tensors::Separate => files!("gradients_separate"),
+                    Tensors::Shared => files!("gradients_shared"),
+                    Tensors::InPlace => files!("gradients_in_place"),
+                }
             }
             (_, Tensors::Separate) => files!("tensors_separate"),
             (_, Tensors::Shared) => files!("tensors_shared"),
             (_, Tensors::InPlace) => files!("tensors_in_place"),
         };
+        let held = match self.held {
+            4 => files!("held_x4"),
+            8 => files!("held_x8"),
+            16 => files!("held_x16"),
+            _ => files!(),
+        };
         let pieces = match self.kernel.merges() {
             true => vec![files!("params"), value, files!("stat_value" "vectors")],
-            false => vec![files!("params"), value, view, files!("vectors"), tensors],
+            false => vec![files!("params"), value, view, files!("vectors"), tensors, held],
         };
         pieces.into_iter().chain([self.kernel.files()]).flatten().copied().collect::<Vec<_>>().join("\n")
     }

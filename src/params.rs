@@ -57,7 +57,7 @@ impl Params {
 
     /// The same for a dispatch over the tensor: how its invocations walk.
     pub fn over_tensor(self, shape: Shape, grid: &Grid) -> Self {
-        let Grid { view, width, lanes, columns, chunks, chunk, total, groups } = *grid;
+        let Grid { view, width, lanes, columns, chunks, chunk, total, groups, .. } = *grid;
         let (plane, jump, step_index, step_inner) = match view {
             View::Planes => {
                 let plane = shape.inner() as u32 / width;

@@ -52,6 +52,8 @@ pub enum Path {
     /// One dispatch: each workgroup takes all values of its features, and at best finds them in a cache when it reads
     /// them a second time.
     Resident,
+    /// One dispatch: each workgroup holds all values of its features in registers, and reads them once.
+    Held,
     /// Features are split over workgroups: one dispatch to reduce, one to merge, one to apply.
     Split,
     /// One dispatch that needs no sums over the batch.
@@ -76,6 +78,7 @@ impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Path::Resident => "resident",
+            Path::Held => "held",
             Path::Split => "split",
             Path::Direct => "direct",
             Path::Reduce => "reduce",
@@ -108,6 +111,9 @@ pub struct PlanRequest {
     pub chunks: Option<u32>,
 }
 
+/// Loads that an invocation may hold, each a shader of its own.
+pub(crate) const HELD: [u32; 3] = [4, 8, 16];
+
 /// Workgroups of one dispatch over the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Grid {
@@ -118,6 +124,8 @@ pub(crate) struct Grid {
     pub lanes: u32,
     /// Invocations side by side in a row (rows), or 1 (planes).
     pub columns: u32,
+    /// The most loads that an invocation holds, on the held path.
+    pub held: u32,
     /// Workgroups per feature or block of features.
     pub chunks: u32,
     /// Loads (planes) or rows (rows) of a chunk.
@@ -130,8 +138,17 @@ pub(crate) struct Grid {
 
 impl Grid {
     /// No workgroup.
-    const NONE: Self =
-        Self { view: View::Rows, width: 1, lanes: 1, columns: 1, chunks: 0, chunk: 0, total: 0, groups: 0 };
+    pub const NONE: Self = Self {
+        view: View::Rows,
+        width: 1,
+        lanes: 1,
+        columns: 1,
+        held: 0,
+        chunks: 0,
+        chunk: 0,
+        total: 0,
+        groups: 0,
+    };
 
     /// Loads of one invocation.
     fn loads(&self) -> u64 {
@@ -150,6 +167,11 @@ pub(crate) struct Machine {
     max_binding: u64,
     alignment: u32,
 }
+
+/// Registers of a multiprocessor (32 bits each, 64 Ki on NVIDIA, AMD and Intel GPUs have as many or more), and what an
+/// invocation needs of them beside the values it holds.
+const REGISTERS: u32 = 1 << 16;
+const REGISTERS_FOR_THE_REST: u32 = 40;
 
 /// Mesa 22.3's lavapipe stops an invocation's loops after 65,535 iterations in all, without a word.
 const MAX_ITERATIONS: u64 = 65_000;
@@ -318,7 +340,10 @@ impl Plan {
         let frame = Frame::new(machine, work, shape, request)?;
         let whole = frame.grid(1);
         let resident = frame.iterations(&whole) <= MAX_ITERATIONS && frame.chunks.is_none_or(|c| c == 1);
+        let held = frame.held();
         let path = match (work.reduces(), work.applies(), request.path) {
+            (true, true, Some(Path::Held)) if held.is_some() => Path::Held,
+            (true, true, None) if held.is_some() && !frame.software => Path::Held,
             (false, _, None | Some(Path::Direct)) => Path::Direct,
             (true, false, None | Some(Path::Reduce)) => Path::Reduce,
             (true, true, Some(Path::Resident)) if resident => Path::Resident,
@@ -330,7 +355,9 @@ impl Plan {
                     required: match (reduces, applies) {
                         (false, _) => "the direct path",
                         (true, false) => "the reduce path",
-                        _ if resident => "the resident or the split path",
+                        _ if resident => {
+                            "the resident or the split path, or the held one where features are small"
+                        }
                         _ => {
                             "the split path, since the features of a workgroup would have too many values or chunks"
                         }
@@ -341,7 +368,10 @@ impl Plan {
         };
         let (tensor, inputs) = (shape.bytes(), work.inputs());
         let (first, second, bytes_moved) = match path {
-            Path::Resident => (whole, whole, (inputs + 1) * tensor),
+            Path::Resident | Path::Held => {
+                let grid = held.filter(|_| path == Path::Held).unwrap_or(whole);
+                (grid, grid, (inputs + 1) * tensor)
+            }
             Path::Direct => {
                 let grid = frame.grid(frame.apply_chunks());
                 (grid, grid, (inputs + 1) * tensor)
@@ -410,6 +440,8 @@ struct Frame {
     blocks: u32,
     chunks: Option<u32>,
     elements: u64,
+    /// Larger workgroups that the held path may take.
+    more_lanes: Option<u32>,
 }
 
 impl Frame {
@@ -481,6 +513,8 @@ impl Frame {
             blocks,
             chunks: request.chunks,
             elements: shape.elements(),
+            more_lanes: Some(512)
+                .filter(|&more| request.lanes.is_none() && lanes < more && more <= max_lanes),
         })
     }
 
@@ -494,7 +528,23 @@ impl Frame {
         let chunk = self.total.div_ceil(chunks).next_multiple_of(self.walkers());
         let chunks = self.total.div_ceil(chunk);
         let Self { view, width, lanes, columns, total, blocks, .. } = *self;
-        Grid { view, width, lanes, columns, chunks, chunk, total, groups: blocks * chunks }
+        Grid { view, width, lanes, columns, held: 0, chunks, chunk, total, groups: blocks * chunks }
+    }
+
+    /// The grid of the held path, if registers have room for a feature (planes) or block of columns (rows). Its loads
+    /// are those of GPUs.
+    fn held(&self) -> Option<Grid> {
+        if self.width > 4 || self.chunks.is_some_and(|chunks| chunks > 1) {
+            return None;
+        }
+        let candidates = [Some(self.lanes), self.more_lanes].into_iter().flatten();
+        candidates.flat_map(|lanes| HELD.map(|held| (lanes, held))).find_map(|(lanes, held)| {
+            let walkers = lanes / self.columns;
+            let registers = lanes * (held * self.width * self.work.inputs() as u32 + REGISTERS_FOR_THE_REST);
+            let fits = self.total.div_ceil(walkers) <= held && registers <= REGISTERS;
+            let chunk = self.total.next_multiple_of(walkers);
+            fits.then(|| Grid { lanes, held, chunk, ..self.grid(1) })
+        })
     }
 
     /// Iterations of all loops of one invocation.
@@ -563,9 +613,24 @@ mod tests {
     }
 
     #[test]
-    fn a_few_values_per_feature_are_resident() {
-        assert_eq!(plan(Work::Training, Shape::rows(64, 1024)).path(), Path::Resident);
-        assert_eq!(plan(Work::Training, Shape::channels_first(32, 2048, &[7, 7])).path(), Path::Resident);
+    fn a_few_values_per_feature_are_held() {
+        assert_eq!(plan(Work::Training, Shape::rows(64, 1024)).path(), Path::Held);
+        assert_eq!(plan(Work::Training, Shape::channels_first(32, 2048, &[7, 7])).path(), Path::Held);
+    }
+
+    #[test]
+    fn larger_workgroups_hold_larger_features() {
+        let (shape, backward) =
+            (Shape::channels_first(32, 512, &[28, 28]), Work::Backward { reduce: true, apply: true });
+        let plan = |lanes, work| {
+            let machine = Machine { max_lanes: lanes, ..gpu() };
+            Plan::new(&machine, work, shape, PlanRequest::default()).unwrap()
+        };
+        assert_eq!(plan(256, Work::Training).path(), Path::Resident);
+        let held = plan(1024, Work::Training);
+        assert_eq!((held.path(), held.lanes(), held.first.held), (Path::Held, 512, 16));
+        // Backward would hold twice as much.
+        assert_eq!(plan(1024, backward).path(), Path::Resident);
     }
 
     #[test]

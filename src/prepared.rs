@@ -89,7 +89,7 @@ impl<'a> Preparation<'a> {
         tensors: Tensors,
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
-        let variant = Variant::new(kernel, grid.view, grid.width, tensors);
+        let variant = Variant::new(kernel, grid, tensors);
         self.add(variant, grid, self.params.over_tensor(self.shape, grid), bindings)
     }
 
@@ -100,7 +100,7 @@ impl<'a> Preparation<'a> {
         bindings: &[(u32, wgpu::BufferBinding<'_>)],
     ) -> Result<(), PrepareError> {
         let (reduced, merge) = (self.plan.first, self.plan.merge);
-        let variant = Variant::new(kernel, merge.view, merge.width, Tensors::Separate);
+        let variant = Variant::new(kernel, &merge, Tensors::Separate);
         self.add(variant, &merge, self.params.over_features(&reduced, &merge), bindings)
     }
 

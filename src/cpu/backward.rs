@@ -63,7 +63,7 @@ pub fn backward_apply(x: &[f32], dy: &[f32], shape: Shape, record: &[Record], me
     dx
 }
 
-/// Twin of shaders/backward_resident.wgsl: dx, and the sums that are the gradients of weight and bias.
+/// Twin of shaders/backward_resident.wgsl and of shaders/backward_held.wgsl: dx, and the sums that are the gradients of weight and bias.
 pub fn backward_resident(
     x: &[f32],
     dy: &[f32],

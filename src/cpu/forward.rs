@@ -101,7 +101,8 @@ pub fn normalize(x: &[f32], shape: Shape, record: &[Record], bias: &[f64]) -> Ve
     y
 }
 
-/// Twin of shaders/resident.wgsl: training forward, y and the records.
+/// Twin of shaders/resident.wgsl and of shaders/held.wgsl, which differ in how often they read: training forward, y and
+/// the records.
 pub fn resident(
     x: &[f32],
     shape: Shape,

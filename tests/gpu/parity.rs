@@ -121,6 +121,7 @@ fn plans_of_a_gpu() {
         Shape::rows(4, 4096),
         Shape::channels_first(2, 300, &[7, 7]),
         Shape::channels_first(16, 130, &[14, 14]),
+        Shape::channels_first(32, 3, &[28, 28]),
         Shape::channels_first(1, 3, &[300, 300]),
         Shape::channels_first(1, 2, &[511, 513]),
         Shape::channels_last(8, &[28, 28], 48),

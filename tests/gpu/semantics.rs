@@ -11,7 +11,8 @@ use crate::support::{
 
 /// Several steps, held against the reference after each; on every plan.
 fn steps(descriptor: BatchNormDescriptor<'static>) {
-    for plan in plans(Shape::rows(9, descriptor.features)) {
+    // The largest batch of these steps, so that what holds it holds all.
+    for plan in plans(Shape::rows(24, descriptor.features)) {
         let before = state(descriptor.features, 21);
         let norm = layer(&descriptor, &before);
         let mut reference = cpu::Layer::with_state(&descriptor, &cut(&descriptor, &before));
@@ -111,7 +112,7 @@ fn which_statistics_normalize_and_whether_buffers_move_are_independent() {
     let (x, before) = (tensor(shape, 31), state(6, 32));
     for statistics in [Statistics::Batch, Statistics::Running] {
         for update in [true, false] {
-            for path in [None, Some(Path::Resident), Some(Path::Split)] {
+            for path in [None, Some(Path::Resident), Some(Path::Held), Some(Path::Split)] {
                 let direct = (statistics, update) == (Statistics::Running, false);
                 let plan = PlanRequest { path: path.filter(|_| !direct), ..Default::default() };
                 let norm = layer(&descriptor, &before);

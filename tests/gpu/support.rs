@@ -180,6 +180,20 @@ pub fn plans(shape: Shape) -> Vec<PlanRequest> {
             let inner = if is_last(shape) { 1 } else { shape.positions() };
             let row = if view == View::Rows { shape.features().into() } else { inner };
             for width in [1u32, 4, 16].into_iter().filter(|&w| row % u64::from(w) == 0) {
+                let columns = if view == View::Rows { shape.features() / width } else { 1 };
+                let loads = shape.count() / u64::from(if view == View::Rows { 1 } else { width });
+                for lanes in [8, 32, 256] {
+                    let rows = lanes / columns.next_power_of_two().min(lanes);
+                    if width <= 4 && loads <= 16 * u64::from(rows) && path == Path::Resident {
+                        all.push(PlanRequest {
+                            path: Some(Path::Held),
+                            view: Some(view),
+                            width: Some(width),
+                            lanes: Some(lanes),
+                            chunks: None,
+                        });
+                    }
+                }
                 for lanes in [1, 8, 64] {
                     let chunks: &[Option<u32>] =
                         if path == Path::Split { &[None, Some(1), Some(3)] } else { &[None] };

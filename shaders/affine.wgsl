@@ -1,0 +1,16 @@
+// y = (x - mean) * invstd * weight + bias of one Value, as (x - near) * scale + offset with a float32 near the mean:
+// x - near is exact for x near the mean, and nothing in it can be reassociated.
+
+struct Affine {
+    near: Value,
+    scale: Value,
+    offset: Value,
+}
+
+fn affine(near: Stat, rest: Stat, scale: Stat, bias: Stat) -> Affine {
+    return Affine(spread(near), spread(scale), spread(bias - stat_times(rest, scale)));
+}
+
+fn transform(x: Value, a: Affine) -> Value {
+    return times(x - a.near, a.scale) + a.offset;
+}

@@ -1,0 +1,32 @@
+// held: training forward in one dispatch and one read, where one workgroup holds all values of its features in
+// registers: their moments, their records and running statistics, then y.
+// Reads x once; writes y once, the record (16 bytes per feature), running statistics (8).
+// Dispatch: params.groups workgroups of LANES, params.chunks = 1.
+
+@compute @workgroup_size(LANES)
+fn held(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = id.x + id.y * size.x;
+    if group >= params.groups {
+        return;
+    }
+    let place = place_of(group, lane);
+    let start = walk_begin(group, lane);
+    var values = hold(start);
+    let moments = reduce(lane, held_moments(&values, start.left));
+    if lane < COLUMNS && place < params.places {
+        finish(place, moments);
+    }
+    storageBarrier();
+    let a = recorded(place);
+    var walk = start;
+    for (var i = 0u; i < HELD; i++) {
+        if i < start.left {
+            y[walk.index] = transform(values[i], a);
+        }
+        walk_next(&walk);
+    }
+}

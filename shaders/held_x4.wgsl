@@ -1,0 +1,3 @@
+// HELD: the most Values that one invocation holds.
+
+const HELD = 4u;
