@@ -11,7 +11,8 @@ fn normalize_tensor(
     @builtin(num_workgroups) size: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let group = id.x + id.y * size.x;
+    // What was reduced last is the likeliest to be in a cache still.
+    let group = params.groups - 1u - (id.x + id.y * size.x);
     if group >= params.groups {
         return;
     }

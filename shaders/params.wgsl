@@ -27,6 +27,6 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// Invocations in a workgroup, and how many of them stand side by side in a row; both powers of two.
+// Invocations in a workgroup, and Stats (features, or Values in a row) that it works on side by side; powers of two.
 override LANES: u32 = 8u;
 override COLUMNS: u32 = 1u;

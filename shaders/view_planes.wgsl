@@ -1,6 +1,7 @@
 // The view `outer x features x inner` for channels-first tensors: feature c is the planes (o, c) of `inner` values.
-// A workgroup reads one chunk of one feature, its invocations side by side, plane after plane: for any length of
-// the planes all of them are busy and neighbours read neighbours.
+// A workgroup reads one chunk of COLUMNS features, LANES / COLUMNS invocations each, plane after plane. With one feature,
+// neighbours read neighbours and all are busy whatever the length of the planes: for GPUs. With as many features as
+// invocations, nobody has anything to merge: for software adapters, which read lane by lane anyway.
 
 alias Sum = Part;
 
@@ -36,22 +37,14 @@ struct Walk {
     jump: u32,
 }
 
-// The place of an invocation's Stat in vectors of C values: its feature.
-fn place_of(group: u32, lane: u32) -> u32 {
-    return group % params.places;
-}
-
-fn chunk_of(group: u32) -> u32 {
-    return group / params.places;
-}
-
 fn walk_begin(group: u32, lane: u32) -> Walk {
-    let begin = chunk_of(group) * params.chunk + lane;
-    let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
-    let inner = begin % params.plane;
     let feature = place_of(group, lane);
+    let begin = chunk_of(group) * params.chunk + lane / COLUMNS;
+    let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
+    let walkers = LANES / COLUMNS;
+    let left = select(0u, (end - begin + walkers - 1u) / walkers, begin < end && feature < params.places);
+    let inner = begin % params.plane;
     let index = (begin / params.plane) * (params.plane + params.jump) + feature * params.plane + inner;
-    let left = select(0u, (end - begin + LANES - 1u) / LANES, begin < end);
     return Walk(index, inner, left, params.step_index, params.step_inner, params.plane, params.jump);
 }
 

@@ -30,19 +30,6 @@ struct Walk {
     step_index: u32, // of params, which a software adapter would gather anew for each Value
 }
 
-fn blocks() -> u32 {
-    return (params.places + COLUMNS - 1u) / COLUMNS;
-}
-
-// The place of an invocation's Stat in vectors of C values: its column. In the last block it may be past the end.
-fn place_of(group: u32, lane: u32) -> u32 {
-    return (group % blocks()) * COLUMNS + lane % COLUMNS;
-}
-
-fn chunk_of(group: u32) -> u32 {
-    return group / blocks();
-}
-
 fn walk_begin(group: u32, lane: u32) -> Walk {
     let column = place_of(group, lane);
     let begin = chunk_of(group) * params.chunk + lane / COLUMNS;

@@ -191,8 +191,8 @@ impl Variant {
             _ => files!("value_x1"),
         };
         let view = match self.view {
-            View::Planes => files!("stat_scalar" "view_planes"),
-            View::Rows => files!("stat_value" "view_rows"),
+            View::Planes => files!("stat_scalar" "blocks" "view_planes"),
+            View::Rows => files!("stat_value" "blocks" "view_rows"),
         };
         let tensors = match (self.kernel, self.tensors) {
             (Kernel::Stats, _) => files!("tensor_input"),
@@ -310,8 +310,9 @@ impl Context {
             //   buffers that `prepare` validates; the width divides C and the stride. No binding holds more than
             //   2³² float32 (`Machine::of`), so that no index into one overflows.
             // - Groups of a dispatch beyond params.groups return at once.
+            // - Held values: indexed by i < HELD.
             // - Workgroup memory: indexed by lane < LANES, and lane + half < 2 · half ≤ LANES.
-            // - Loops count up to `left`, `SEGMENT`, `SEGMENTS` or `chunks`, or halve LANES down to COLUMNS ≥ 1.
+            // - Loops count up to `left`, `HELD`, `SEGMENT`, `SEGMENTS` or `chunks`, or halve LANES down to COLUMNS ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe {
                 self.0.device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked())

@@ -58,16 +58,17 @@ impl Params {
     /// The same for a dispatch over the tensor: how its invocations walk.
     pub fn over_tensor(self, shape: Shape, grid: &Grid) -> Self {
         let Grid { view, width, lanes, columns, chunks, chunk, total, groups, .. } = *grid;
+        let walkers = lanes / columns;
         let (plane, jump, step_index, step_inner) = match view {
             View::Planes => {
                 let plane = shape.inner() as u32 / width;
                 let jump = (shape.features() - 1) * plane;
-                let (planes, rest) = (lanes / plane, lanes % plane);
+                let (planes, rest) = (walkers / plane, walkers % plane);
                 (plane, jump, planes.wrapping_mul(plane + jump).wrapping_add(rest), rest)
             }
             View::Rows => {
                 let plane = shape.features() / width;
-                (plane, 0, (lanes / columns) * plane, 0)
+                (plane, 0, walkers * plane, 0)
             }
         };
         let params = Self { groups, chunks, chunk, total, plane, step_index, step_inner, jump, ..self };

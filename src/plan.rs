@@ -122,7 +122,7 @@ pub(crate) struct Grid {
     pub width: u32,
     /// Invocations of a workgroup.
     pub lanes: u32,
-    /// Invocations side by side in a row (rows), or 1 (planes).
+    /// Features (planes) or Values of a row (rows) that a workgroup takes side by side.
     pub columns: u32,
     /// The most loads that an invocation holds, on the held path.
     pub held: u32,
@@ -427,6 +427,7 @@ impl std::fmt::Display for Plan {
 }
 
 /// What is fixed of a plan before its path is chosen: the view, the width of loads, the workgroup.
+#[derive(Clone, Copy)]
 struct Frame {
     software: bool,
     work: Work,
@@ -436,8 +437,8 @@ struct Frame {
     columns: u32,
     /// Loads of a feature (planes), or rows.
     total: u32,
-    /// Features (planes) or blocks of columns (rows).
-    blocks: u32,
+    /// Features (planes) or Values in a row (rows): what workgroups take `columns` of, side by side.
+    places: u32,
     chunks: Option<u32>,
     elements: u64,
     /// Larger workgroups that the held path may take.
@@ -468,15 +469,15 @@ impl Frame {
             }
         };
         let max_lanes = machine.max_lanes_of(view, width);
-        let columns_in_all = match view {
-            View::Planes => 1,
+        let places = match view {
+            View::Planes => shape.features(),
             View::Rows => shape.features() / width,
         };
         let (total, loads) = match view {
             View::Planes => {
                 (shape.outer() * shape.inner() / u64::from(width), shape.count() / u64::from(width))
             }
-            View::Rows => (shape.count(), shape.count() * u64::from(columns_in_all)),
+            View::Rows => (shape.count(), shape.count() * u64::from(places)),
         };
         let lanes = match request.lanes {
             Some(lanes) if lanes.is_power_of_two() && lanes <= max_lanes => lanes,
@@ -491,13 +492,12 @@ impl Frame {
         };
         // A row's share of a workgroup: 128 bytes side by side make full use of a memory transaction.
         let columns = match (view, machine.software) {
-            (View::Planes, _) => 1,
-            (View::Rows, Some(_)) => columns_in_all.next_power_of_two().min(lanes),
-            (View::Rows, None) => columns_in_all.next_power_of_two().min(32 / width).min(lanes),
-        };
-        let blocks = match view {
-            View::Planes => shape.features(),
-            View::Rows => columns_in_all.div_ceil(columns),
+            // Each lane of the SIMD vector has its own feature, where there are enough: no lane waits for another.
+            (View::Planes, Some(_)) if places >= 2 * lanes && total <= 1 << 14 => lanes,
+            (View::Planes, Some(_)) => 1,
+            (View::Planes, None) => 1,
+            (View::Rows, Some(_)) => places.next_power_of_two().min(lanes),
+            (View::Rows, None) => places.next_power_of_two().min(32 / width).min(lanes),
         };
         if request.chunks == Some(0) {
             return impossible("at least 1 chunk", "0".into());
@@ -510,7 +510,7 @@ impl Frame {
             lanes,
             columns,
             total: total as u32,
-            blocks,
+            places,
             chunks: request.chunks,
             elements: shape.elements(),
             more_lanes: Some(512)
@@ -523,12 +523,16 @@ impl Frame {
         self.lanes / self.columns
     }
 
+    fn blocks(&self) -> u32 {
+        self.places.div_ceil(self.columns)
+    }
+
     fn grid(&self, chunks: u32) -> Grid {
         // Whole turns of the workgroup, so that only the last chunk has idle invocations.
         let chunk = self.total.div_ceil(chunks).next_multiple_of(self.walkers());
         let chunks = self.total.div_ceil(chunk);
-        let Self { view, width, lanes, columns, total, blocks, .. } = *self;
-        Grid { view, width, lanes, columns, held: 0, chunks, chunk, total, groups: blocks * chunks }
+        let Self { view, width, lanes, columns, total, .. } = *self;
+        Grid { view, width, lanes, columns, held: 0, chunks, chunk, total, groups: self.blocks() * chunks }
     }
 
     /// The grid of the held path, if registers have room for a feature (planes) or block of columns (rows). Its loads
@@ -537,13 +541,12 @@ impl Frame {
         if self.width > 4 || self.chunks.is_some_and(|chunks| chunks > 1) {
             return None;
         }
-        let candidates = [Some(self.lanes), self.more_lanes].into_iter().flatten();
-        candidates.flat_map(|lanes| HELD.map(|held| (lanes, held))).find_map(|(lanes, held)| {
-            let walkers = lanes / self.columns;
+        let columns = if self.view == View::Planes { 1 } else { self.columns };
+        let lanes = [Some(self.lanes), self.more_lanes].into_iter().flatten();
+        lanes.flat_map(|lanes| HELD.map(|held| (lanes, held))).find_map(|(lanes, held)| {
             let registers = lanes * (held * self.width * self.work.inputs() as u32 + REGISTERS_FOR_THE_REST);
-            let fits = self.total.div_ceil(walkers) <= held && registers <= REGISTERS;
-            let chunk = self.total.next_multiple_of(walkers);
-            fits.then(|| Grid { lanes, held, chunk, ..self.grid(1) })
+            let grid = Self { lanes, columns, ..*self }.grid(1);
+            (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })
         })
     }
 
@@ -564,7 +567,7 @@ impl Frame {
             return chunks.min(self.total).max(self.needed_chunks());
         }
         let turns = self.total.div_ceil(self.walkers());
-        let wanted = groups.div_ceil(self.blocks).min(turns.div_ceil(loads)).max(1);
+        let wanted = groups.div_ceil(self.blocks()).min(turns.div_ceil(loads)).max(1);
         wanted.max(self.needed_chunks())
     }
 
@@ -586,9 +589,9 @@ impl Frame {
             // Work for both cores, in fair shares, or too little to pay for two more dispatches; and not so many rows
             // that they leave the cache before they are read again.
             let stays = self.view == View::Planes || whole.loads() <= 256;
-            (self.blocks >= 8 && stays) || self.elements <= 1 << 17
+            (self.blocks() >= 8 && stays) || self.elements <= 1 << 17
         } else {
-            whole.loads() <= 16 || (self.blocks >= 128 && whole.loads() <= 64)
+            whole.loads() <= 16 || (self.blocks() >= 128 && whole.loads() <= 64)
         }
     }
 }

@@ -82,6 +82,8 @@ fn every_plan_of_every_layout() {
         Shape::rows(65, 7),
         Shape::channels_first(6, 5, &[33]),
         Shape::channels_first(6, 5, &[6, 6]),
+        Shape::channels_first(3, 21, &[3, 5]),
+        Shape::channels_first(2, 130, &[4]),
         Shape::channels_first(3, 4, &[8, 12]),
         Shape::channels_first(2, 3, &[2, 4, 6]),
         Shape::channels_last(3, &[11], 5),
