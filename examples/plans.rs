@@ -59,12 +59,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     rows.sort_by(|a, b| a.2[0].total_cmp(&b.2[0]));
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["", "plan", "training, ms", "with backward, ms"]);
-    for (chosen, plan, [training, step]) in rows {
+    table.load_style(presets::NOTHING).set_header([
+        "",
+        "plan",
+        "training, ms",
+        "predicted",
+        "with backward, ms",
+        "predicted",
+    ]);
+    for (chosen, plan, times) in rows {
         let mark = if chosen { "chosen" } else { "" };
-        table.add_row([mark.into(), plan, format!("{training:.3}"), format!("{step:.3}")]);
+        table.add_row([mark.into(), plan].into_iter().chain(times.map(|time| format!("{time:.3}"))));
     }
-    for column in [2, 3] {
+    for column in 2..6 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -75,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn requests() -> Vec<PlanRequest> {
     let mut requests = vec![PlanRequest::default()];
-    for path in [Path::Resident, Path::Split] {
+    for path in [Path::Held, Path::Resident, Path::Split] {
         for view in [View::Planes, View::Rows] {
             for width in [1, 4, 16] {
                 for lanes in [8, 32, 64, 256] {
@@ -115,8 +122,8 @@ impl<'a> Bench<'a> {
         Ok(Self { gpu, norm, shape, tensors, gradients })
     }
 
-    /// The plan, and the median milliseconds of training forward and of forward and backward.
-    fn time(&self, plan: PlanRequest, repeat: usize) -> Result<(String, [f64; 2]), PrepareError> {
+    /// The plan, and milliseconds of training forward and of forward and backward: the median, and as predicted.
+    fn time(&self, plan: PlanRequest, repeat: usize) -> Result<(String, [f64; 4]), PrepareError> {
         let whole = wgpu::Buffer::as_entire_buffer_binding;
         let [x, y, dy, dx] = &self.tensors;
         let training = Training { plan, ..Training::new(whole(x), whole(y)) };
@@ -143,7 +150,8 @@ impl<'a> Bench<'a> {
             plan.width(),
             plan.workgroups()
         );
-        Ok((text, [alone, both]))
+        let predicted = [forward.plan(), backward.plan()].map(|plan| plan.predicted().as_secs_f64() * 1e3);
+        Ok((text, [alone, predicted[0], both, predicted[0] + predicted[1]]))
     }
 
     fn median(&self, repeat: usize, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> f64 {

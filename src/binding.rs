@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{PrepareError, Tensor};
 use crate::kernels::Tensors;
-use crate::plan::Machine;
+use crate::machine::Machine;
 
 /// A caller's binding, checked, and cut to the bytes of its tensor.
 #[derive(Debug, Clone)]
@@ -27,16 +27,16 @@ impl Bound {
             let (required, given) = (wgpu::BufferUsages::STORAGE, buffer.usage());
             return Err(PrepareError::Usage { tensor, required, given });
         }
-        if offset % u64::from(machine.alignment()) != 0 {
-            return Err(PrepareError::Misaligned { tensor, required: machine.alignment(), given: offset });
+        if offset % u64::from(machine.alignment) != 0 {
+            return Err(PrepareError::Misaligned { tensor, required: machine.alignment, given: offset });
         }
         let available = buffer.size().saturating_sub(offset);
         let given = size.map_or(available, |size| size.get().min(available));
         if given < required {
             return Err(PrepareError::TooSmall { tensor, required, given });
         }
-        if required > machine.max_binding() {
-            return Err(PrepareError::BindingLimit { tensor, required, limit: machine.max_binding() });
+        if required > machine.max_binding {
+            return Err(PrepareError::BindingLimit { tensor, required, limit: machine.max_binding });
         }
         Ok(Self { tensor, buffer: buffer.clone(), offset, bytes: required })
     }

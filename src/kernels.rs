@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::plan::{Grid, HELD, Machine, View};
+use crate::grid::{Grid, HELD};
+use crate::machine::Machine;
+use crate::plan::View;
 
 /// The kernels, each in the shader file of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -48,7 +48,7 @@ impl BatchNorm {
             return Err(DescriptorError::NoCompute);
         }
         // The state, and the count of batches when it is read back.
-        let (required, limit) = (4 * 4 * stride + 4, context.machine().max_binding());
+        let (required, limit) = (4 * 4 * stride + 4, context.machine().max_binding);
         if required > limit {
             return Err(DescriptorError::TooManyFeatures { features, required, limit });
         }

@@ -3,14 +3,17 @@
 
 mod backward;
 mod binding;
+mod cost;
 pub mod cpu;
 mod descriptor;
 mod error;
 mod forward;
+mod grid;
 #[cfg(feature = "headless")]
 pub mod headless;
 mod kernels;
 mod layer;
+mod machine;
 mod params;
 mod plan;
 mod prepared;

@@ -3,7 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::descriptor::BatchNormDescriptor;
-use crate::plan::{Grid, View};
+use crate::grid::Grid;
+use crate::plan::View;
 use crate::shape::Shape;
 
 /// Field for field the uniform `Params` of shaders/params.wgsl, which says what each is.

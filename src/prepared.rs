@@ -4,10 +4,11 @@ use bytemuck::bytes_of;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use crate::error::PrepareError;
+use crate::grid::Grid;
 use crate::kernels::{Kernel, Tensors, Variant};
 use crate::layer::BatchNorm;
 use crate::params::Params;
-use crate::plan::{Grid, Plan};
+use crate::plan::Plan;
 use crate::shape::Shape;
 
 /// Binding numbers, the same in all shaders.

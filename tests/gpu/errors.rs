@@ -205,7 +205,9 @@ fn more_workgroups_than_the_device_takes() {
     let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor(7)).unwrap();
     let (x, y) = (gpu.empty(126), gpu.empty(126));
     let shape = Shape::channels_first(2, 7, &[9]);
-    let error = norm.prepare_training(shape, Training::new(whole(&x), whole(&y))).unwrap_err();
+    let plan = PlanRequest { lanes: Some(1), ..Default::default() };
+    let training = Training { plan, ..Training::new(whole(&x), whole(&y)) };
+    let error = norm.prepare_training(shape, training).unwrap_err();
     assert_eq!(
         error,
         PrepareError::DeviceLimit { limit: "max_compute_workgroups_per_dimension", required: 4, given: 2 }
