@@ -1,12 +1,12 @@
 // The moments of all that one workgroup reads. Each invocation walks its chunk in segments and sums deviations from
-// the mean of the segments before; the first segment is read once more to begin with its own mean. So an outlier
-// spoils the shift of one segment at most. Segments merge into blocks and blocks into the whole, so that no sum is
-// long.
+// the mean of the segments before; a few Values are read once more to begin with their mean. So an outlier spoils the
+// shift of one segment at most. Segments merge into blocks and blocks into the whole, so that no sum is long.
 
+const FIRST = 4u;     // Values read twice
 const SEGMENT = 16u;  // Values in a segment
 const SEGMENTS = 64u; // segments in a block
 
-fn segment_mean(start: Walk, count: u32) -> Stat {
+fn first_mean(start: Walk, count: u32) -> Stat {
     var walk = start;
     let base = sample(load(walk.index));
     let origin = spread(base);
@@ -41,7 +41,7 @@ fn accumulate(start: Walk) -> Moments {
     }
     let unit = params.unit;
     var walk = start;
-    var shift = stat_opaque(segment_mean(start, min(start.left, SEGMENT)));
+    var shift = stat_opaque(first_mean(start, min(start.left, FIRST)));
     while walk.left > 0u {
         var block: Moments;
         for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {

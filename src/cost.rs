@@ -98,8 +98,8 @@ impl Software {
             View::Rows => Self::VECTOR + Self::STATISTIC * f64::from(grid.width),
         };
         if reduced > 0 {
-            // The first segment is read twice.
-            vector += (turns + turns.min(16.0)) * pass(reduced, 0, Self::REDUCE);
+            // The first four are read twice.
+            vector += (turns + turns.min(4.0)) * pass(reduced, 0, Self::REDUCE);
         }
         if written > 0 {
             let missed = again && grid.view == View::Rows && grid.loads() > Self::ROWS_IN_CACHE;

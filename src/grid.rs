@@ -204,7 +204,7 @@ impl Frame {
         let loads = grid.loads();
         match self.work {
             Work::Evaluation => loads,
-            // Segments and blocks count too, and the first segment is read once more.
+            // Segments and blocks count too, and the first loads are repeated.
             Work::Training | Work::Backward { .. } => 2 * loads + loads / 8 + 128,
         }
     }
