@@ -169,6 +169,15 @@ impl BatchNorm {
             work.over_tensor(kernel, &first, tensors, &bindings)?;
             return Ok(BackwardStep { prepared: work.finish() });
         }
+        if let (Path::Direct, Some(dx)) = (path, &input_gradient) {
+            let dx = (slot::OUTPUT, dx.binding());
+            let both = match tensors {
+                Tensors::InPlace => vec![dx],
+                _ => vec![(slot::INPUT, output_gradient.binding()), dx],
+            };
+            work.over_tensor(Kernel::BackwardFrozen, &first, tensors, &[&both[..], &record].concat())?;
+            return Ok(BackwardStep { prepared: work.finish() });
+        }
         let means = work.scratch(2);
         let means = [(slot::MEANS, means.as_entire_buffer_binding())];
         if reduce {

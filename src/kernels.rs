@@ -21,6 +21,7 @@ pub(crate) enum Kernel {
     BackwardApply,
     BackwardResident,
     BackwardHeld,
+    BackwardFrozen,
 }
 
 /// How a kernel's tensors lie in the caller's buffers.
@@ -52,7 +53,7 @@ macro_rules! files {
 }
 
 impl Kernel {
-    const ALL: [Kernel; 11] = [
+    const ALL: [Kernel; 12] = [
         Kernel::Stats,
         Kernel::Finalize,
         Kernel::Normalize,
@@ -64,6 +65,7 @@ impl Kernel {
         Kernel::BackwardApply,
         Kernel::BackwardResident,
         Kernel::BackwardHeld,
+        Kernel::BackwardFrozen,
     ];
 
     /// Name of the entry point.
@@ -81,6 +83,7 @@ impl Kernel {
             Kernel::BackwardApply => "backward_apply",
             Kernel::BackwardResident => "backward_resident",
             Kernel::BackwardHeld => "backward_held",
+            Kernel::BackwardFrozen => "backward_frozen",
         }
     }
 
@@ -125,6 +128,7 @@ impl Kernel {
                 "standardize" "gradient_sums" "reduce" "gradient_accumulate" "gradient_finish"
                 "gradient" "gradient_apply" "backward_resident"
             ),
+            Kernel::BackwardFrozen => files!("affine" "apply" "backward_frozen"),
             Kernel::BackwardHeld => {
                 files!("hold" "standardize" "gradient_sums" "reduce" "gradient_finish" "gradient" "backward_held")
             }

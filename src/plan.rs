@@ -33,7 +33,7 @@ impl Work {
 
     /// Tensors read.
     pub(crate) fn inputs(self) -> u32 {
-        if matches!(self, Work::Backward { .. }) { 2 } else { 1 }
+        if matches!(self, Work::Backward { reduce: true, .. }) { 2 } else { 1 }
     }
 
     /// Vectors of C values left by each chunk: shift, mean and square, or two sums.

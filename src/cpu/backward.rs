@@ -63,7 +63,19 @@ pub fn backward_apply(x: &[f32], dy: &[f32], shape: Shape, record: &[Record], me
     dx
 }
 
-/// Twin of shaders/backward_resident.wgsl and of shaders/backward_held.wgsl: dx, and the sums that are the gradients of weight and bias.
+/// Twin of shaders/backward_frozen.wgsl: dx where running statistics normalized.
+pub fn backward_frozen(dy: &[f32], shape: Shape, record: &[Record]) -> Vec<f64> {
+    let mut dx = vec![0.0; dy.len()];
+    for (c, r) in record.iter().enumerate() {
+        for i in indices(shape, c) {
+            dx[i] = f64::from(dy[i]) * r.weight * r.invstd;
+        }
+    }
+    dx
+}
+
+/// Twin of shaders/backward_resident.wgsl and of shaders/backward_held.wgsl: dx, and the sums that are the gradients of
+/// weight and bias.
 pub fn backward_resident(
     x: &[f32],
     dy: &[f32],

@@ -11,7 +11,8 @@ mod backward;
 mod forward;
 
 pub use backward::{
-    Sums, backward_apply, backward_finalize, backward_reduce, backward_resident, input_gradient_means,
+    Sums, backward_apply, backward_finalize, backward_frozen, backward_reduce, backward_resident,
+    input_gradient_means,
 };
 pub use forward::{Moments, Record, evaluate, finalize, merge, normalize, resident, stats};
 

@@ -67,6 +67,20 @@ fn running_statistics_are_constants() {
                 let what = format!("{shape}, {plan:?}");
                 let scale = max_abs(&want);
                 assert_close(&what, &gpu().download(&dx).unwrap(), &want, |_| scale, BACKWARD);
+
+                // dx alone needs no x.
+                let dx_alone = gpu().empty(x.len());
+                let alone = Backward {
+                    input_gradient: Some(whole(&dx_alone)),
+                    plan: PlanRequest { path: None, ..plan },
+                    ..Backward::new(whole(&xb), whole(&dyb))
+                };
+                let alone = norm.prepare_backward(shape, &evaluation, alone).unwrap();
+                assert_eq!(alone.plan().bytes_moved(), 2 * shape.bytes());
+                gpu().run(|pass| alone.record(pass)).unwrap();
+                let want_alone = cpu::backward_frozen(&dy, shape, &record);
+                assert_close(&what, &gpu().download(&dx_alone).unwrap(), &want_alone, |_| scale, BACKWARD);
+
                 let magnitude = |c: usize, f: &dyn Fn(usize) -> f64| -> f64 {
                     (0..x.len()).filter(|&i| feature_of(shape, i) == c).map(f).sum()
                 };

@@ -1,0 +1,21 @@
+// backward_frozen: dx where running statistics normalized and nothing else is wanted: dx = dy * weight * invstd.
+// Here x is dy and y is dx. Reads dy once, the record (8 bytes per feature and chunk); writes dx once.
+// Dispatch: params.groups workgroups of LANES.
+
+@group(0) @binding(5) var<storage, read> record: array<Stat>;
+
+@compute @workgroup_size(LANES)
+fn backward_frozen(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = id.x + id.y * size.x;
+    if group >= params.groups {
+        return;
+    }
+    let place = min(place_of(group, lane), params.places - 1u);
+    let scale = stat_times(record[at(GAMMA, place)], record[at(INVSTD, place)]);
+    let zero = stat_splat(0.0);
+    apply(walk_begin(group, lane), affine(zero, zero, scale, zero));
+}
