@@ -38,14 +38,11 @@ struct Walk {
 }
 
 fn walk_begin(group: u32, lane: u32) -> Walk {
-    let feature = place_of(group, lane);
-    let begin = chunk_of(group) * params.chunk + lane / COLUMNS;
-    let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
-    let walkers = LANES / COLUMNS;
-    let left = select(0u, (end - begin + walkers - 1u) / walkers, begin < end && feature < params.places);
-    let inner = begin % params.plane;
-    let index = (begin / params.plane) * (params.plane + params.jump) + feature * params.plane + inner;
-    return Walk(index, inner, left, params.step_index, params.step_inner, params.plane, params.jump);
+    let share = share_of(group, lane);
+    let inner = share.begin % params.plane;
+    let feature = place_of(group, lane) * params.plane;
+    let index = (share.begin / params.plane) * (params.plane + params.jump) + feature + inner;
+    return Walk(index, inner, share.count, params.step_index, params.step_inner, params.plane, params.jump);
 }
 
 fn walk_next(walk: ptr<function, Walk>) {

@@ -25,18 +25,14 @@ const PER_VALUE = 1.0;
 
 // An invocation's way through its chunk.
 struct Walk {
-    index: u32, // of the next Value in the tensor
-    left: u32,  // Values still to read
+    index: u32,      // of the next Value in the tensor
+    left: u32,       // Values still to read
     step_index: u32, // of params, which a software adapter would gather anew for each Value
 }
 
 fn walk_begin(group: u32, lane: u32) -> Walk {
-    let column = place_of(group, lane);
-    let begin = chunk_of(group) * params.chunk + lane / COLUMNS;
-    let end = min((chunk_of(group) + 1u) * params.chunk, params.total);
-    let rows = LANES / COLUMNS;
-    let left = select(0u, (end - begin + rows - 1u) / rows, begin < end && column < params.plane);
-    return Walk(begin * params.plane + column, left, params.step_index);
+    let share = share_of(group, lane);
+    return Walk(share.begin * params.plane + place_of(group, lane), share.count, params.step_index);
 }
 
 fn walk_next(walk: ptr<function, Walk>) {
