@@ -7,8 +7,9 @@ struct Affine {
     offset: Value,
 }
 
-fn affine(near: Stat, rest: Stat, scale: Stat, bias: Stat) -> Affine {
-    return Affine(spread(near), spread(scale), spread(bias - stat_times(rest, scale)));
+fn affine(r: Record, bias: Stat) -> Affine {
+    let scale = stat_times(r.gamma, r.invstd);
+    return Affine(spread(r.mean), spread(scale), spread(bias - stat_times(r.rest, scale)));
 }
 
 fn transform(x: Value, a: Affine) -> Value {

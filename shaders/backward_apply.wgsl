@@ -21,5 +21,6 @@ fn backward_apply(
     if params.use_running == 0u {
         mean = Sums(means[at(0u, place)], means[at(1u, place)]);
     }
-    apply(walk_begin(group, lane), standardize_at(place), gradient_at(place, mean));
+    let s = standardize_at(place);
+    apply(walk_begin(group, lane), s, gradient_at(place, s, mean));
 }

@@ -15,7 +15,7 @@ fn backward_frozen(
         return;
     }
     let place = min(place_of(group, lane), params.places - 1u);
-    let scale = stat_times(record[at(GAMMA, place)], record[at(INVSTD, place)]);
     let zero = stat_splat(0.0);
-    apply(walk_begin(group, lane), affine(zero, zero, scale, zero));
+    let scaling = Record(zero, zero, record[at(INVSTD, place)], record[at(GAMMA, place)]);
+    apply(walk_begin(group, lane), affine(scaling, zero));
 }

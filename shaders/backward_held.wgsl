@@ -39,7 +39,7 @@ fn backward_held(
     }
     // Where running statistics normalized, their gradient is not part of dx.
     let share = select(1.0 / params.count, 0.0, params.use_running == 1u);
-    let g = gradient_at(place, scaled(sums, share));
+    let g = gradient_at(place, s, scaled(sums, share));
     walk = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {

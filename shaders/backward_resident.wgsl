@@ -25,5 +25,5 @@ fn backward_resident(
     }
     // Where running statistics normalized, their gradient is not part of dx.
     let share = select(1.0 / params.count, 0.0, params.use_running == 1u);
-    apply(start, s, gradient_at(place, scaled(sums, share)));
+    apply(start, s, gradient_at(place, s, scaled(sums, share)));
 }

@@ -17,15 +17,10 @@ fn evaluate(
     }
     let any_place = place_of(group, lane);
     let place = min(any_place, params.places - 1u);
-    let mean = state[at(RUNNING_MEAN, place)];
     let invstd = inverse_std(state[at(RUNNING_VAR, place)]);
-    let weight = state[at(WEIGHT, place)];
+    let made = Record(state[at(RUNNING_MEAN, place)], stat_splat(0.0), invstd, state[at(WEIGHT, place)]);
     if lane < COLUMNS && chunk_of(group) == 0u && place == any_place {
-        record[at(MEAN, place)] = mean;
-        record[at(REST, place)] = stat_splat(0.0);
-        record[at(INVSTD, place)] = invstd;
-        record[at(GAMMA, place)] = weight;
+        keep(place, made);
     }
-    let scale = stat_times(weight, invstd);
-    apply(walk_begin(group, lane), affine(mean, stat_splat(0.0), scale, state[at(BIAS, place)]));
+    apply(walk_begin(group, lane), affine(made, state[at(BIAS, place)]));
 }

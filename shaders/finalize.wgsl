@@ -28,7 +28,7 @@ fn finalize(
     let moments = reduce(lane, mine);
     if lane < COLUMNS && place < params.places {
         if params.count > 0.0 {
-            finish(place, moments);
+            finish(place, moments, running_at(place), true);
         } else if params.update_running == 1u {
             batches[place] = stat_next(batches[place]);
         }

@@ -5,35 +5,44 @@
 @group(0) @binding(4) var<storage, read_write> batches: array<StatCount>;
 @group(0) @binding(5) var<storage, read_write> record: array<Stat>;
 
-fn finish(place: u32, moments: Moments) {
-    // The pair again, so that its first part is the nearest float32 to the mean.
-    let mean = stat_opaque(moments.shift + moments.mean);
-    let rest = (moments.shift - mean) + moments.mean;
-    let variance = moments.square * params.variance_of_square;
+// Running statistics as they are before the step: to be read before anyone finishes.
+struct Running {
+    mean: Stat,
+    variance: Stat,
+}
 
-    let old_mean = state[at(RUNNING_MEAN, place)];
-    let old_var = state[at(RUNNING_VAR, place)];
-    if params.update_running == 1u {
+fn running_at(place: u32) -> Running {
+    return Running(state[at(RUNNING_MEAN, place)], state[at(RUNNING_VAR, place)]);
+}
+
+// Every invocation gets the record; one for each place writes.
+fn finish(place: u32, moments: Moments, old: Running, writes: bool) -> Record {
+    // The pair again, so that its first part is the nearest float32 to the mean.
+    var mean = stat_opaque(moments.shift + moments.mean);
+    var rest = (moments.shift - mean) + moments.mean;
+    var variance = moments.square * params.variance_of_square;
+
+    if writes && params.update_running == 1u {
         let count = stat_next(batches[place]);
         batches[place] = count;
         var share = stat_splat(params.momentum);
         if params.momentum < 0.0 {
             share = stat_reciprocal(count);
         }
-        let keep = stat_splat(1.0) - share;
+        let stay = stat_splat(1.0) - share;
         let new_var = variance * params.running_scale;
-        state[at(RUNNING_MEAN, place)] = stat_times(keep, old_mean) + stat_times(share, mean);
-        state[at(RUNNING_VAR, place)] = stat_times(keep, old_var) + stat_times(share, new_var);
+        state[at(RUNNING_MEAN, place)] = stat_times(stay, old.mean) + stat_times(share, mean);
+        state[at(RUNNING_VAR, place)] = stat_times(stay, old.variance) + stat_times(share, new_var);
     }
 
-    record[at(GAMMA, place)] = state[at(WEIGHT, place)];
     if params.use_running == 1u {
-        record[at(MEAN, place)] = old_mean;
-        record[at(REST, place)] = stat_splat(0.0);
-        record[at(INVSTD, place)] = inverse_std(old_var);
-    } else {
-        record[at(MEAN, place)] = mean;
-        record[at(REST, place)] = rest;
-        record[at(INVSTD, place)] = inverse_std(variance);
+        mean = old.mean;
+        rest = stat_splat(0.0);
+        variance = old.variance;
     }
+    let made = Record(mean, rest, inverse_std(variance), state[at(WEIGHT, place)]);
+    if writes {
+        keep(place, made);
+    }
+    return made;
 }

@@ -7,9 +7,9 @@ struct Gradient {
     slope: Value,
 }
 
-fn gradient_at(place: u32, means: Sums) -> Gradient {
-    let scale = stat_times(record[at(GAMMA, place)], record[at(INVSTD, place)]);
-    return Gradient(spread(scale), spread(means.dy), spread(means.dy_xhat));
+fn gradient_at(place: u32, s: Standardize, means: Sums) -> Gradient {
+    let scale = times(spread(record[at(GAMMA, place)]), s.invstd);
+    return Gradient(scale, spread(means.dy), spread(means.dy_xhat));
 }
 
 fn gradient(dy_here: Value, xhat: Value, g: Gradient) -> Value {

@@ -13,15 +13,15 @@ fn held(
     if group >= params.groups {
         return;
     }
-    let place = place_of(group, lane);
+    let any_place = place_of(group, lane);
+    let place = min(any_place, params.places - 1u);
+    let old = running_at(place);
     let start = walk_begin(group, lane);
     var values = hold(start);
     let moments = reduce(lane, held_moments(&values, start.left));
-    if lane < COLUMNS && place < params.places {
-        finish(place, moments);
-    }
     storageBarrier();
-    let a = recorded(place);
+    let made = finish(place, moments, old, lane < COLUMNS && place == any_place);
+    let a = affine(made, state[at(BIAS, place)]);
     var walk = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {

@@ -16,5 +16,12 @@ fn normalize_tensor(
     if group >= params.groups {
         return;
     }
-    apply(walk_begin(group, lane), recorded(place_of(group, lane)));
+    let place = min(place_of(group, lane), params.places - 1u);
+    let made = Record(
+        record[at(MEAN, place)],
+        record[at(REST, place)],
+        record[at(INVSTD, place)],
+        record[at(GAMMA, place)],
+    );
+    apply(walk_begin(group, lane), affine(made, state[at(BIAS, place)]));
 }

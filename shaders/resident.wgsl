@@ -13,12 +13,12 @@ fn resident(
     if group >= params.groups {
         return;
     }
-    let place = place_of(group, lane);
+    let any_place = place_of(group, lane);
+    let place = min(any_place, params.places - 1u);
+    let old = running_at(place);
     let start = walk_begin(group, lane);
     let moments = reduce(lane, accumulate(start));
-    if lane < COLUMNS && place < params.places {
-        finish(place, moments);
-    }
     storageBarrier();
-    apply(start, recorded(place));
+    let made = finish(place, moments, old, lane < COLUMNS && place == any_place);
+    apply(start, affine(made, state[at(BIAS, place)]));
 }

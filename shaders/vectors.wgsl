@@ -12,6 +12,13 @@ const REST = 1u;   // ... what is missing to the mean
 const INVSTD = 2u; // 1 / sqrt(variance + eps)
 const GAMMA = 3u;  // the weight at the time of the step
 
+struct Record {
+    mean: Stat,
+    rest: Stat,
+    invstd: Stat,
+    gamma: Stat,
+}
+
 fn at(vector: u32, place: u32) -> u32 {
     return vector * params.stride + place;
 }

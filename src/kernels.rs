@@ -106,14 +106,14 @@ impl Kernel {
     fn files(self) -> &'static [&'static str] {
         match self {
             Kernel::Stats => files!("moments" "reduce" "accumulate" "stats"),
-            Kernel::Finalize => files!("moments" "reduce" "finish" "finalize"),
-            Kernel::Normalize => files!("affine" "apply" "recorded" "normalize"),
-            Kernel::Evaluate => files!("affine" "apply" "evaluate"),
+            Kernel::Finalize => files!("moments" "reduce" "keep" "finish" "finalize"),
+            Kernel::Normalize => files!("affine" "apply" "normalize"),
+            Kernel::Evaluate => files!("keep" "affine" "apply" "evaluate"),
             Kernel::Resident => {
-                files!("moments" "reduce" "accumulate" "finish" "affine" "apply" "recorded" "resident")
+                files!("moments" "reduce" "accumulate" "keep" "finish" "affine" "apply" "resident")
             }
             Kernel::Held => {
-                files!("hold" "moments" "reduce" "held_moments" "finish" "affine" "recorded" "held")
+                files!("hold" "moments" "reduce" "held_moments" "keep" "finish" "affine" "held")
             }
             Kernel::BackwardReduce => files!(
                 "standardize" "gradient_sums" "reduce" "gradient_accumulate" "backward_reduce"
