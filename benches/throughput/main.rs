@@ -4,6 +4,7 @@ mod check;
 mod cpu;
 mod device;
 mod layer;
+mod results;
 mod roof;
 mod shapes;
 mod table;
@@ -21,9 +22,9 @@ use wgpu_batchnorm::headless::Gpu;
 
 use device::Device;
 use layer::Layer;
-use roof::{Copies, Roof};
-use shapes::{Case, TENSORS_COPIED, Work};
-use table::{Results, Who};
+use roof::{Copies, Roof, TENSORS_COPIED};
+use shapes::{Case, Work};
+use table::{Measured, Who};
 
 const ABOUT: &str = "\
 Throughput of batch normalization: the layer on the device (gpu), the CPU on all threads and on one (cpu_all, cpu_1),
@@ -67,13 +68,13 @@ fn main() {
         one_thread: threads(1),
         device: &device,
     };
-    let mut results = Results::new(device.gpu.describe());
-    for case in shapes::everyday() {
+    let mut results = Measured::new(device.gpu.describe());
+    for case in shapes::group("everyday") {
         bench.case(&mut criterion, &mut results, &case, &Who::ALL);
     }
-    let mut others = shapes::awkward();
+    let mut others = shapes::group("awkward");
     if !device.software {
-        others.extend(shapes::large());
+        others.extend(shapes::group("large"));
     }
     for case in others {
         bench.case(&mut criterion, &mut results, &case, &[Who::Gpu, Who::CopyKernel]);
@@ -87,7 +88,7 @@ fn values(case: &Case) -> (Vec<f32>, Vec<f32>) {
     let mut rng = SmallRng::seed_from_u64(1502);
     let mut tensor = |mean, std| {
         let normal = Normal::new(mean, std).expect("finite");
-        (0..case.shape.elements()).map(|_| normal.sample(&mut rng)).collect()
+        (0..case.elements()).map(|_| normal.sample(&mut rng)).collect()
     };
     (tensor(0.5, 2.0), tensor(0.1, 1.0))
 }
@@ -110,7 +111,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// Measures all works on one tensor. The layer and the copy kernel follow each other, so that both meet the same
     /// load of the machine. Nothing is prepared that a filter leaves out.
-    fn case(&self, criterion: &mut Criterion, results: &mut Results, case: &Case, everyone: &[Who]) {
+    fn case(&self, criterion: &mut Criterion, results: &mut Measured, case: &Case, everyone: &[Who]) {
         let host = LazyCell::new(|| RefCell::new(Host::new(case)));
         let on_device = LazyCell::new(|| self.prepare(case, &mut host.borrow_mut()));
         for work in Work::ALL {
@@ -118,7 +119,7 @@ impl Bench<'_> {
             group.sampling_mode(SamplingMode::Flat);
             for &who in everyone {
                 let tensors = if who.copies() { TENSORS_COPIED } else { work.tensors_moved() };
-                let bytes = tensors * case.shape.bytes();
+                let bytes = tensors * case.bytes();
                 let mut ran = false;
                 group.throughput(Throughput::BytesDecimal(bytes));
                 group.bench_function(BenchmarkId::new(&case.name, who), |bencher| {
@@ -187,7 +188,7 @@ impl Host {
     fn new(case: &Case) -> Self {
         let (x, dy) = values(case);
         let (y, dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let layout = cpu::Layout::new(x.len(), case.shape.features() as usize, case.inner);
+        let layout = cpu::Layout::new(x.len(), case.features(), case.inner());
         Self { x, dy, y, dx, layer: cpu::Layer::new(layout) }
     }
 
