@@ -1,8 +1,10 @@
 //! `cargo bench`: how fast the layer is, against copying its tensor on the same device and against the CPU.
 
 mod check;
+mod compare;
 mod cpu;
 mod device;
+mod growth;
 mod layer;
 mod results;
 mod roof;
@@ -31,6 +33,9 @@ Throughput of batch normalization: the layer on the device (gpu), the CPU on all
 and what a copy of the tensor costs on the same device (copy_kernel, the best of several; copy_buffer).
 Ids are work/shape/who, to be filtered by a regular expression: cargo bench -- 'evaluation/.*/(gpu|copy_kernel)'.
 Ends with a table, which is also written to target/throughput.json.
+    --growth   measures tensors from 4 KiB to 1 GiB instead, of the layer and the copy kernel
+    --compare  measures nothing: one table of throughput.json, peers.json (from peers/) and torch.json (from
+               scripts/torch_batchnorm.py)
 
 Where Rust is not installed: copy target/release/deps/throughput-<hash>, which `cargo bench --no-run` builds and names,
 and run it as `throughput-<hash> --bench`. It needs nothing but a Vulkan loader and a driver, and writes to
@@ -43,6 +48,21 @@ fn main() {
     if given("--help") || given("-h") {
         println!("{ABOUT}");
     }
+    if given("--compare") {
+        return compare::run();
+    }
+    let measuring = given("--bench") && !given("--test");
+    let gpu = Gpu::new().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1);
+    });
+    let device = Device::new(gpu);
+    let context = Context::new(&device.gpu.device);
+    let roof = Roof::new(&device);
+    if given("--growth") {
+        return growth::run(&device, &context, &roof, measuring);
+    }
+
     // Some 200 measurements in all, of a second and a half each.
     let mut criterion = Criterion::default()
         .without_plots()
@@ -51,18 +71,11 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .nresamples(2000)
         .configure_from_args();
-    let measuring = given("--bench") && !given("--test");
-
-    let gpu = Gpu::new().unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1);
-    });
-    let device = Device::new(gpu);
     check::cpu();
 
     let bench = Bench {
-        context: Context::new(&device.gpu.device),
-        roof: Roof::new(&device),
+        context,
+        roof,
         rounds: if measuring { 10 } else { 1 },
         all_threads: threads(0),
         one_thread: threads(1),

@@ -23,7 +23,7 @@ impl Work {
 
     /// Reads and writes of the tensor where nothing stays in a cache: x for statistics, x and y; x and y; x and dy for
     /// sums, x, dy and dx; all of a forward and a backward.
-    pub fn tensors_moved(self) -> u64 {
+    pub const fn tensors_moved(self) -> u64 {
         match self {
             Work::TrainingForward => 3,
             Work::Evaluation => 2,

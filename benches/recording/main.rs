@@ -1,0 +1,105 @@
+//! `cargo bench --bench recording`: what the CPU pays for a layer in a pass, beside as many bare dispatches, and how
+//! often each allocates. Nothing is submitted.
+
+mod bare;
+mod steps;
+
+use std::time::Instant;
+
+use comfy_table::{CellAlignment, Table, presets};
+use wgpu_batchnorm::headless::Gpu;
+use wgpu_batchnorm::{Context, Path, wgpu};
+
+use bare::Bare;
+use steps::Steps;
+
+/// Steps in a pass.
+const STEPS: usize = 1000;
+
+/// Records the step of this number.
+type Record<'a> = &'a dyn Fn(&mut wgpu::ComputePass<'_>, usize);
+
+fn main() {
+    // Cargo says --bench where it is to be measured.
+    let samples = if std::env::args().any(|argument| argument == "--test") { 1 } else { 101 };
+    let gpu = Gpu::new().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1);
+    });
+    let context = Context::new(&gpu.device);
+    let bare = Bare::new(&gpu.device);
+
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header([
+        "step",
+        "dispatches",
+        "record, µs",
+        "bare, µs",
+        "with encoding, µs",
+        "bare, µs",
+        "allocations of 1000",
+        "bare",
+    ]);
+    for path in [Path::Resident, Path::Split] {
+        // Two layers in turn, for wgpu skips what is set already.
+        let layers = [0, 1].map(|_| Steps::new(&gpu, &context, path));
+        let of = |i: usize| &layers[i % 2];
+        let works: [(&str, usize, Record<'_>); 3] = [
+            ("training", of(0).training.plan().dispatches(), &|pass, i| of(i).training.record(pass)),
+            ("evaluation", of(0).evaluation.plan().dispatches(), &|pass, i| of(i).evaluation.record(pass)),
+            ("backward", of(0).backward.plan().dispatches(), &|pass, i| of(i).backward.record(pass)),
+        ];
+        for (name, dispatches, record) in works {
+            let step = Cost::new(&gpu.device, samples, record);
+            let floor = Cost::new(&gpu.device, samples, &|pass, i| bare.record(pass, i, dispatches));
+            table.add_row([
+                format!("{name}, {path}"),
+                dispatches.to_string(),
+                format!("{:.3}", step.recorded),
+                format!("{:.3}", floor.recorded),
+                format!("{:.3}", step.encoded),
+                format!("{:.3}", floor.encoded),
+                step.allocations.to_string(),
+                floor.allocations.to_string(),
+            ]);
+        }
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    println!(
+        "{}\nMicroseconds of a step, {STEPS} in a pass; medians of {samples} passes.\n\n{table}",
+        gpu.describe()
+    );
+}
+
+/// Of a step: microseconds until it is recorded, and until wgpu has made commands of it; allocations of all in a pass.
+struct Cost {
+    recorded: f64,
+    encoded: f64,
+    allocations: u64,
+}
+
+impl Cost {
+    fn new(device: &wgpu::Device, samples: usize, record: Record<'_>) -> Self {
+        let mut allocations = 0;
+        let (mut recorded, mut encoded) = (Vec::new(), Vec::new());
+        for _ in 0..samples {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let start = Instant::now();
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            allocations =
+                allocation_counter::measure(|| (0..STEPS).for_each(|i| record(&mut pass, i))).count_total;
+            recorded.push(start.elapsed().as_secs_f64());
+            drop(pass);
+            let commands = encoder.finish();
+            encoded.push(start.elapsed().as_secs_f64());
+            drop(commands);
+        }
+        Self { recorded: median(recorded), encoded: median(encoded), allocations }
+    }
+}
+
+/// Microseconds of one step.
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2] * 1e6 / STEPS as f64
+}
