@@ -18,7 +18,7 @@ pub fn cpu() {
 fn check(case: &Case) {
     let (x, dy) = values(case);
     let shape = shape(case);
-    let layout = Layout::new(x.len(), case.features(), case.inner());
+    let layout = Layout::new(case);
     let mut layer = Layer::new(layout);
     let mut twin =
         reference::Layer::new(&BatchNormDescriptor { features: shape.features(), ..Default::default() });

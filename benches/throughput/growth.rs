@@ -158,9 +158,7 @@ fn speed(row: &Row, tensors: u64, nanoseconds: f64) -> f64 {
 }
 
 fn size(bytes: u64) -> String {
-    match bytes {
-        ..0x10_0000 => format!("{} KiB", bytes >> 10),
-        ..0x4000_0000 => format!("{} MiB", bytes >> 20),
-        _ => format!("{} GiB", bytes >> 30),
-    }
+    let (unit, power) =
+        [("GiB", 30), ("MiB", 20)].into_iter().find(|(_, p)| bytes >> p > 0).unwrap_or(("KiB", 10));
+    format!("{} {unit}", bytes >> power)
 }

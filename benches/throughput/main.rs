@@ -201,7 +201,7 @@ impl Host {
     fn new(case: &Case) -> Self {
         let (x, dy) = values(case);
         let (y, dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let layout = cpu::Layout::new(x.len(), case.features(), case.inner());
+        let layout = cpu::Layout::new(case);
         Self { x, dy, y, dx, layer: cpu::Layer::new(layout) }
     }
 

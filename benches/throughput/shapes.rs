@@ -56,9 +56,9 @@ impl Case {
         self.axes[1] as usize
     }
 
-    /// Values of a feature that lie side by side: a plane, or 1.
-    pub fn inner(&self) -> usize {
-        if self.last { 1 } else { self.axes[2..].iter().map(|&axis| axis as usize).product() }
+    /// Values of a feature and an element of the batch.
+    pub fn plane(&self) -> usize {
+        self.axes[2..].iter().map(|&axis| axis as usize).product()
     }
 
     pub fn elements(&self) -> usize {

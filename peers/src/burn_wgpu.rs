@@ -104,6 +104,6 @@ impl<const D: usize> Peer for Burn<D> {
     fn result(&mut self, work: Work) -> Result<Vec<f32>> {
         self.norm = BatchNormConfig::new(self.features).init(&self.device);
         self.evaluation = self.norm.valid();
-        Ok(self.once(work, 0).into_data().to_vec()?)
+        Ok(self.once(work, 0).into_data().try_to_vec()?)
     }
 }

@@ -41,10 +41,9 @@ fn square(values: &[f32]) -> f64 {
 
 /// Of each feature: mean and variance.
 fn moments(case: &Case, y: &[f32]) -> Vec<[f64; 2]> {
-    let plane: usize = case.axes[2..].iter().map(|&axis| axis as usize).product();
     let count = (y.len() / case.features()) as f64;
     let mut sums = vec![[0.0, 0.0]; case.features()];
-    for (plane, c) in y.chunks(plane).zip((0..case.features()).cycle()) {
+    for (plane, c) in y.chunks(case.plane()).zip((0..case.features()).cycle()) {
         sums[c][0] += plane.iter().map(|&y| f64::from(y)).sum::<f64>();
         sums[c][1] += square(plane);
     }
