@@ -11,7 +11,8 @@ help:
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU"
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
-	@echo "make compare      measure beside burn, candle and PyTorch, where they are; builds burn (20 minutes)"
+	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
+	@echo "                  builds burn, in 20 minutes"
 	@echo "make check        formatting, lints, documentation and the package"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
@@ -36,7 +37,7 @@ growth: vulkan
 	cargo bench --bench throughput -- --growth
 
 compare: vulkan
-	scripts/compare.sh
+	scripts/compare.sh $(ARGS)
 
 check: format lint doc
 	scripts/package.sh --allow-dirty

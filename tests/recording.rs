@@ -8,7 +8,7 @@ mod steps;
 use bare::Bare;
 use steps::Steps;
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{Context, Path, wgpu};
+use wgpu_batchnorm::{Path, wgpu};
 
 /// wgpu keeps what is recorded in memory that grows: a step may allocate as often as its dispatches recorded directly,
 /// and no more.
@@ -16,9 +16,8 @@ use wgpu_batchnorm::{Context, Path, wgpu};
 fn recording_allocates_no_more_than_wgpu() {
     let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
     let bare = Bare::new(&gpu.device);
-    let context = Context::new(&gpu.device);
     for path in [Path::Resident, Path::Split] {
-        let layers = [0, 1].map(|_| Steps::new(&gpu, &context, path));
+        let layers = [0, 1].map(|_| Steps::new(&gpu, path));
         let plans = [layers[0].training.plan(), layers[0].evaluation.plan(), layers[0].backward.plan()];
         let dispatches = plans.iter().map(|plan| plan.dispatches()).sum();
         let steps = allocations(&gpu.device, &|pass, i| {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{Context, Path, wgpu};
+use wgpu_batchnorm::{Path, wgpu};
 
 use bare::Bare;
 use steps::Steps;
@@ -26,7 +26,6 @@ fn main() {
         eprintln!("{error}");
         std::process::exit(1);
     });
-    let context = Context::new(&gpu.device);
     let bare = Bare::new(&gpu.device);
 
     let mut table = Table::new();
@@ -42,7 +41,7 @@ fn main() {
     ]);
     for path in [Path::Resident, Path::Split] {
         // Two layers in turn, for wgpu skips what is set already.
-        let layers = [0, 1].map(|_| Steps::new(&gpu, &context, path));
+        let layers = [0, 1].map(|_| Steps::new(&gpu, path));
         let of = |i: usize| &layers[i % 2];
         let works: [(&str, usize, Record<'_>); 3] = [
             ("training", of(0).training.plan().dispatches(), &|pass, i| of(i).training.record(pass)),

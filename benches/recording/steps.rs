@@ -16,12 +16,14 @@ pub struct Steps {
 }
 
 impl Steps {
-    pub fn new(gpu: &Gpu, context: &Context, path: Path) -> Self {
+    /// In a context of its own: with the pipelines of another layer, wgpu would skip setting them.
+    pub fn new(gpu: &Gpu, path: Path) -> Self {
         let [x, y, dy, dx] = std::array::from_fn(|_| gpu.empty(SHAPE.elements() as usize));
         let whole = wgpu::Buffer::as_entire_buffer_binding;
         let plan = PlanRequest { path: Some(path), ..Default::default() };
         let descriptor = BatchNormDescriptor { features: FEATURES, ..Default::default() };
-        let norm = BatchNorm::new(context, &descriptor).expect("the layer's state fits any device");
+        let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor)
+            .expect("the layer's state fits any device");
         let training = norm.prepare_training(SHAPE, Training { plan, ..Training::new(whole(&x), whole(&y)) });
         let training = training.expect("every device takes either path");
         let backward =

@@ -37,9 +37,10 @@ struct Row {
 /// Prints a table for each family of shapes and each clock.
 pub fn run(device: &Device, context: &Context, roof: &Roof<'_>, measuring: bool) {
     println!("{}", device.gpu.describe());
+    let sizes = sizes(device, measuring);
     for (title, family) in [("64 channels first", channels_first as fn(u64) -> Case), ("rows of 256", rows)] {
         let mut grown = Vec::new();
-        for bytes in sizes(device, measuring) {
+        for bytes in sizes.iter().copied() {
             if !fits(device, bytes) {
                 println!("|x| = {} and more: does not fit the device's memory six times.", size(bytes));
                 break;
