@@ -103,9 +103,11 @@ def measure(run, device):
 
 def bench(name, device, ways, arguments):
     """Yields the entries of a tensor: each work in each of the ways (who, context), and a copy."""
-    runs = [(f"{work}/{name}/{who}", work, way) for work in TENSORS_MOVED for who, way in ways]
-    runs.append((f"copy/{name}/torch_{device}", "copy", contextlib.nullcontext))
-    runs = [run for run in runs if re.search(arguments.filter, run[0])]
+    wanted = lambda who: [work for work in TENSORS_MOVED if re.search(arguments.filter, f"{work}/{name}/{who}")]
+    runs = [([work], who, getattr(Tensors, work), way) for who, way in ways for work in wanted(who)]
+    copier = f"torch_{device}_copy"
+    # One copy stands beside every work.
+    runs += [(wanted(copier), copier, Tensors.copy, contextlib.nullcontext)] if wanted(copier) else []
     if not runs:
         return
     first = Tensors(name, device)
@@ -113,21 +115,20 @@ def bench(name, device, ways, arguments):
     # So many that none is found in a GPU's cache, of at most 256 MB.
     count = max(1, min(64, -(-(256 << 20) // (4 * size)))) if device == "cuda" else 1
     sets = [first] + [Tensors(name, device) for _ in range(count - 1)]
-    for id, work, way in runs:
+    for works, who, work, way in runs:
         for tensors in sets:
             tensors.y = None
-        run = lambda i: getattr(sets[i % count], work)()
+        run = lambda i: work(sets[i % count])
         with way():
             if arguments.test:
                 run(0)
                 continue
             median, clock = measure(run, device)
-        moved = TENSORS_MOVED.get(work, TENSORS_COPIED) * size
-        entry = {"id": id, "median_ns": median, "bytes": moved, "gb_per_s": moved / median}
-        if clock is not None:
-            entry["clock_ns"] = clock
-        print(f"{median * 1e-6:10.3f} ms {moved / median:8.2f} GB/s  {id}", flush=True)
-        yield entry
+        moved = (TENSORS_COPIED if who == copier else TENSORS_MOVED[works[0]]) * size
+        print(f"{median * 1e-6:10.3f} ms {moved / median:8.2f} GB/s  {work.__name__}/{name}/{who}", flush=True)
+        for id in works:
+            entry = {"id": f"{id}/{name}/{who}", "median_ns": median, "bytes": moved, "gb_per_s": moved / median}
+            yield entry if clock is None else entry | {"clock_ns": clock}
 
 
 def load():
@@ -162,7 +163,9 @@ def main():
     about["load_after"] = load()
     print("\n" + "; ".join(f"{name}: {value}" for name, value in about.items()))
     if not arguments.test:
-        path = os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "torch.json")
+        target = os.environ.get("CARGO_TARGET_DIR", "target")
+        os.makedirs(target, exist_ok=True)
+        path = os.path.join(target, "torch.json")
         with open(path, "w") as file:
             json.dump({"about": about, "entries": entries}, file, indent=2)
         print(f"Written to {path}")

@@ -10,15 +10,17 @@ use crate::shapes::{self, Work};
 use crate::table::target_directory;
 
 /// Whose times are shown, and under which title. Ours comes first.
-const WHO: [(&str, &str); 8] = [
+const WHO: [(&str, &str); 10] = [
     ("gpu", "this crate"),
     ("copy_kernel", "best copy kernel"),
     ("cpu_all", "CPU baseline"),
     ("burn_wgpu", "burn, wgpu"),
     ("candle_cpu", "candle, CPU"),
     ("torch_cpu", "PyTorch, CPU"),
+    ("torch_cpu_copy", "PyTorch's copy, CPU"),
     ("torch_cuda_native", "PyTorch, CUDA native"),
     ("torch_cuda_cudnn", "PyTorch, cuDNN"),
+    ("torch_cuda_copy", "PyTorch's copy, CUDA"),
 ];
 
 pub fn run() {
@@ -27,11 +29,12 @@ pub fn run() {
     let files: Vec<Results> = files.into_iter().flatten().collect();
     let entries: BTreeMap<&str, &Entry> =
         files.iter().flat_map(|file| &file.entries).map(|entry| (entry.id.as_str(), entry)).collect();
-    let present: BTreeSet<&str> = entries.keys().filter_map(|id| id.rsplit('/').next()).collect();
-    let who: Vec<_> = WHO.into_iter().filter(|(who, _)| present.contains(who)).collect();
 
-    println!("\n{}", table(&entries, &who));
     println!("\nMilliseconds, and their ratios to this crate's; above 1 this crate is faster.");
+    println!("\n{}\n", table(&entries, |entry| Some(entry.median_ns)));
+    if entries.values().any(|entry| entry.id.contains("cuda")) {
+        println!("The same by the devices' own clocks.\n\n{}\n", table(&entries, |entry| entry.clock_ns));
+    }
     for file in &files {
         let about = &file.about;
         println!(
@@ -50,7 +53,11 @@ fn read(path: &Path) -> Option<Results> {
     results.inspect_err(|error| println!("Without {}: {error}", path.display())).ok()
 }
 
-fn table(entries: &BTreeMap<&str, &Entry>, who: &[(&str, &str)]) -> Table {
+fn table(entries: &BTreeMap<&str, &Entry>, time: fn(&Entry) -> Option<f64>) -> Table {
+    let timed = entries.values().filter(|entry| time(entry).is_some());
+    let present: BTreeSet<&str> = timed.filter_map(|entry| entry.id.rsplit('/').next()).collect();
+    let who: Vec<_> = WHO.into_iter().filter(|(who, _)| present.contains(who)).collect();
+
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let titles = |format: fn(&str) -> String| who.iter().map(move |(_, title)| format(title));
@@ -62,23 +69,28 @@ fn table(entries: &BTreeMap<&str, &Entry>, who: &[(&str, &str)]) -> Table {
     for work in Work::ALL {
         let mut logarithms: Vec<Vec<f64>> = vec![Vec::new(); who.len()];
         for case in &cases {
-            let of = |who: &str| entries.get(format!("{}/{}/{who}", work.name(), case.name).as_str());
+            let of = |who: &str| {
+                let entry = entries.get(format!("{}/{}/{who}", work.name(), case.name).as_str())?;
+                Some((time(entry)?, entry.wrong.is_some()))
+            };
             if who.iter().all(|(who, _)| of(who).is_none()) {
                 continue;
             }
             let times = who.iter().map(|(who, _)| {
-                of(who).map_or("-".into(), |entry| {
-                    let mark = if entry.wrong.is_some() { " (!)" } else { "" };
-                    format!("{:.3}{mark}", entry.median_ns * 1e-6)
+                of(who).map_or("-".into(), |(time, wrong)| {
+                    format!("{:.3}{}", time * 1e-6, if wrong { " (!)" } else { "" })
                 })
             });
             let ratios = who.iter().zip(&mut logarithms).skip(1).map(|((who, _), logarithms)| {
-                let ratio = of(who).zip(of("gpu")).map(|(their, our)| their.median_ns / our.median_ns);
+                let ratio = of(who).zip(of("gpu")).map(|((their, _), (our, _))| their / our);
                 logarithms.extend(ratio.map(f64::ln));
                 ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"))
             });
             let text = [work.name().to_owned(), case.name.clone()];
             table.add_row(text.into_iter().chain(times).chain(ratios));
+        }
+        if logarithms.iter().all(Vec::is_empty) {
+            continue;
         }
         let means = logarithms.iter().skip(1).map(|logarithms| match logarithms.len() {
             0 => "-".into(),

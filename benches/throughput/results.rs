@@ -53,7 +53,8 @@ impl Entry {
 impl Results {
     pub fn write(&self, path: &Path) {
         let json = serde_json::to_string_pretty(self).expect("plain values");
-        match std::fs::write(path, json + "\n") {
+        let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        match directory.and_then(|()| std::fs::write(path, json + "\n")) {
             Ok(()) => println!("Written to {}", path.display()),
             Err(error) => eprintln!("{} could not be written: {error}", path.display()),
         }
