@@ -35,17 +35,19 @@ struct Row {
 }
 
 /// Prints a table for each family of shapes and each clock.
-pub fn run(device: &Device, context: &Context, roof: &Roof<'_>, measuring: bool) {
+pub fn run(device: &Device, measuring: bool) {
+    let context = Context::new(&device.gpu.device);
+    let roof = Roof::new(device);
     println!("{}", device.gpu.describe());
     let sizes = sizes(device, measuring);
     for (title, family) in [("64 channels first", channels_first as fn(u64) -> Case), ("rows of 256", rows)] {
         let mut grown = Vec::new();
         for bytes in sizes.iter().copied() {
             if !fits(device, bytes) {
-                println!("|x| = {} and more: does not fit the device's memory six times.", size(bytes));
+                println!("x of {} and more does not fit the device's memory six times.", size(bytes));
                 break;
             }
-            grown.push(row(device, context, roof, family(bytes), measuring));
+            grown.push(row(device, &context, &roof, family(bytes), measuring));
         }
         if measuring {
             print(&format!("{title}, wall clock"), &grown, |row| Some(row.wall));
@@ -74,7 +76,7 @@ fn sizes(device: &Device, measuring: bool) -> Vec<u64> {
         (0..).map(|k| SMALLEST << (2 * k)).take_while(|&bytes| bytes < largest).collect();
     sizes.push(largest);
     if measuring && largest < LARGEST {
-        println!("Ends with |x| = {}, the largest that the device binds.", size(largest));
+        println!("Ends with x of {}, the largest that the device binds.", size(largest));
     }
     sizes
 }
@@ -126,7 +128,7 @@ fn print(title: &str, rows: &[Row], times: impl Fn(&Row) -> Option<[f64; 4]>) {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let columns = |unit: &str| COLUMNS.map(|(name, _)| format!("{name} {unit}"));
-    let text = ["|x|", "tensor", "plan"].map(String::from);
+    let text = ["size of x", "tensor", "plan"].map(String::from);
     table.set_header(text.into_iter().chain(columns("µs")).chain(columns("GB/s")).chain(["× copy".into()]));
     for (row, times) in &rows {
         let speeds = COLUMNS.iter().zip(times).map(|((_, tensors), time)| speed(row, *tensors, *time));

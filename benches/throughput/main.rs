@@ -52,15 +52,8 @@ fn main() {
         return compare::run();
     }
     let measuring = given("--bench") && !given("--test");
-    let gpu = Gpu::new().unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1);
-    });
-    let device = Device::new(gpu);
-    let context = Context::new(&device.gpu.device);
-    let roof = Roof::new(&device);
     if given("--growth") {
-        return growth::run(&device, &context, &roof, measuring);
+        return growth::run(&device(), measuring);
     }
 
     // Some 200 measurements in all, of a second and a half each.
@@ -71,11 +64,12 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .nresamples(2000)
         .configure_from_args();
+    let device = device();
     check::cpu();
 
     let bench = Bench {
-        context,
-        roof,
+        context: Context::new(&device.gpu.device),
+        roof: Roof::new(&device),
         rounds: if measuring { 10 } else { 1 },
         all_threads: threads(0),
         one_thread: threads(1),
@@ -94,6 +88,13 @@ fn main() {
     }
     criterion.final_summary();
     results.report();
+}
+
+fn device() -> Device {
+    Device::new(Gpu::new().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }))
 }
 
 /// x and dy: normal, with a mean that is not zero; the same ones every time.
