@@ -13,15 +13,15 @@ use wgpu_batchnorm::{Path, wgpu};
 use bare::Bare;
 use steps::Steps;
 
-/// Steps in a pass.
-const STEPS: usize = 1000;
+/// Steps in a pass: few enough that wgpu's list of commands costs no new pages of memory each time.
+const STEPS: usize = 32;
 
 /// Records the step of this number.
 type Record<'a> = &'a dyn Fn(&mut wgpu::ComputePass<'_>, usize);
 
 fn main() {
     // Cargo says --bench where it is to be measured.
-    let samples = if std::env::args().any(|argument| argument == "--test") { 1 } else { 101 };
+    let samples = if std::env::args().any(|argument| argument == "--test") { 1 } else { 1001 };
     let gpu = Gpu::new().unwrap_or_else(|error| {
         eprintln!("{error}");
         std::process::exit(1);
@@ -36,7 +36,7 @@ fn main() {
         "bare, µs",
         "with encoding, µs",
         "bare, µs",
-        "allocations of 1000",
+        "allocations",
         "bare",
     ]);
     for path in [Path::Resident, Path::Split] {
@@ -49,8 +49,8 @@ fn main() {
             ("backward", of(0).backward.plan().dispatches(), &|pass, i| of(i).backward.record(pass)),
         ];
         for (name, dispatches, record) in works {
-            let step = Cost::new(&gpu.device, samples, record);
-            let floor = Cost::new(&gpu.device, samples, &|pass, i| bare.record(pass, i, dispatches));
+            let floor: Record<'_> = &|pass, i| bare.record(pass, i, dispatches);
+            let [step, floor] = costs(&gpu.device, samples, [record, floor]);
             table.add_row([
                 format!("{name}, {path}"),
                 dispatches.to_string(),
@@ -65,7 +65,7 @@ fn main() {
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     println!(
-        "{}\nMicroseconds of a step, {STEPS} in a pass; medians of {samples} passes.\n\n{table}",
+        "{}\nMicroseconds of a step and allocations of all {STEPS} in a pass; medians of {samples} passes.\n\n{table}",
         gpu.describe()
     );
 }
@@ -77,28 +77,34 @@ struct Cost {
     allocations: u64,
 }
 
-impl Cost {
-    fn new(device: &wgpu::Device, samples: usize, record: Record<'_>) -> Self {
-        let mut allocations = 0;
-        let (mut recorded, mut encoded) = (Vec::new(), Vec::new());
-        for _ in 0..samples {
-            let mut encoder = device.create_command_encoder(&Default::default());
-            let start = Instant::now();
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            allocations =
-                allocation_counter::measure(|| (0..STEPS).for_each(|i| record(&mut pass, i))).count_total;
-            recorded.push(start.elapsed().as_secs_f64());
-            drop(pass);
-            let commands = encoder.finish();
-            encoded.push(start.elapsed().as_secs_f64());
-            drop(commands);
+/// Medians over samples in which both take turns.
+fn costs(device: &wgpu::Device, samples: usize, records: [Record<'_>; 2]) -> [Cost; 2] {
+    let mut passes = [Vec::new(), Vec::new()];
+    for _ in 0..samples {
+        for (passes, record) in passes.iter_mut().zip(records) {
+            passes.push(pass(device, record));
         }
-        Self { recorded: median(recorded), encoded: median(encoded), allocations }
     }
+    passes.map(|passes| Cost {
+        recorded: median(passes.iter().map(|pass| pass.recorded).collect()),
+        encoded: median(passes.iter().map(|pass| pass.encoded).collect()),
+        allocations: passes[0].allocations,
+    })
 }
 
-/// Microseconds of one step.
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2] * 1e6 / STEPS as f64
+fn pass(device: &wgpu::Device, record: Record<'_>) -> Cost {
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let start = Instant::now();
+    let microseconds = || start.elapsed().as_secs_f64() * 1e6 / STEPS as f64;
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    let counted = allocation_counter::measure(|| (0..STEPS).for_each(|i| record(&mut pass, i)));
+    let recorded = microseconds();
+    drop(pass);
+    let _commands = encoder.finish();
+    Cost { recorded, encoded: microseconds(), allocations: counted.count_total }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
