@@ -20,8 +20,8 @@ const STEPS: usize = 32;
 type Record<'a> = &'a dyn Fn(&mut wgpu::ComputePass<'_>, usize);
 
 fn main() {
-    // Cargo says --bench where it is to be measured.
-    let samples = if std::env::args().any(|argument| argument == "--test") { 1 } else { 1001 };
+    let given = |name: &str| std::env::args().any(|argument| argument == name);
+    let samples = if given("--bench") && !given("--test") { 1001 } else { 1 };
     let gpu = Gpu::new().unwrap_or_else(|error| {
         eprintln!("{error}");
         std::process::exit(1);
