@@ -4,12 +4,15 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test demo bench check format lint doc tint swiftshader msrv wasm
+.PHONY: help vulkan test demo bench growth compare check format lint doc tint swiftshader msrv wasm
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU"
+	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
+	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
+	@echo "                  builds burn, in 20 minutes"
 	@echo "make check        formatting, lints, documentation and the package"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
@@ -30,11 +33,18 @@ demo: vulkan
 bench: vulkan
 	cargo bench
 
+growth: vulkan
+	cargo bench --bench throughput -- --growth
+
+compare: vulkan
+	scripts/compare.sh $(ARGS)
+
 check: format lint doc
 	scripts/package.sh --allow-dirty
 
 format:
 	cargo fmt --all --check
+	cargo fmt --manifest-path peers/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --all-features -- -D warnings

@@ -8,6 +8,7 @@
 
 use rayon::prelude::*;
 
+use crate::shapes::Case;
 use crate::vector;
 
 /// Values of a task: enough to be worth a thread's while, few enough to stay in its cache.
@@ -61,13 +62,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The view outer × features × inner of so many values.
-    pub fn new(values: usize, features: usize, inner: usize) -> Self {
-        if inner > 1 {
-            return Self { features, together: 1, columns: COLUMNS, stride: inner };
+    pub fn new(case: &Case) -> Self {
+        let (features, plane) = (case.features(), case.plane());
+        if plane > 1 && !case.last {
+            return Self { features, together: 1, columns: COLUMNS, stride: plane };
         }
         // Short rows are taken several at a time.
-        let rows = values / features;
+        let rows = case.elements() / features;
         let mut columns = features;
         while columns < COLUMNS && (rows * features).is_multiple_of(2 * columns) {
             columns *= 2;

@@ -50,7 +50,7 @@ impl Device {
 
     /// Iterations in one submission. A software adapter is done with one before the next could be recorded; a GPU must
     /// not wait for the CPU between them.
-    fn batch(&self) -> u64 {
+    pub fn batch(&self) -> u64 {
         if self.software { 1 } else { 64 }
     }
 

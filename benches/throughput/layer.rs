@@ -2,12 +2,20 @@
 
 use wgpu_batchnorm::wgpu;
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Evaluation, EvaluationStep, Plan,
+    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Evaluation, EvaluationStep, Plan, Shape,
     Training, TrainingStep,
 };
 
 use crate::device::Device;
 use crate::shapes::{Case, Work};
+
+/// As the layer takes it.
+pub fn shape(Case { axes, last, .. }: &Case) -> Shape {
+    match last {
+        true => Shape::channels_last(axes[0], &axes[2..], axes[1]),
+        false => Shape::channels_first(axes[0], axes[1], &axes[2..]),
+    }
+}
 
 /// Tensors on the device and the works on them.
 struct Set {
@@ -25,10 +33,10 @@ pub struct Layer {
 
 impl Layer {
     pub fn new(device: &Device, context: &Context, case: &Case, x: &[f32], dy: &[f32]) -> Self {
-        let features = case.shape.features();
+        let features = shape(case).features();
         let norm = BatchNorm::new(context, &BatchNormDescriptor { features, ..Default::default() });
         let norm = norm.expect("the layer's state fits any device");
-        let sets = (0..device.sets(4 * case.shape.bytes()))
+        let sets = (0..device.sets(4 * case.bytes()))
             .map(|_| Set::new(device, &norm, case, x, dy).unwrap_or_else(|e| panic!("{}: {e}", case.name)))
             .collect();
         Self { sets }
@@ -75,18 +83,18 @@ impl Set {
         let gpu = &device.gpu;
         let (x, y) = (gpu.upload(x), gpu.empty(x.len()));
         let (dy, dx) = (gpu.upload(dy), gpu.empty(dy.len()));
-        let gradient = || gpu.empty(case.shape.features() as usize);
+        let gradient = || gpu.empty(case.features());
         let (weight_gradient, bias_gradient) = (gradient(), gradient());
         let bound = wgpu::Buffer::as_entire_buffer_binding;
-        let training = norm.prepare_training(case.shape, Training::new(bound(&x), bound(&y)))?;
-        let evaluation = norm.prepare_evaluation(case.shape, Evaluation::new(bound(&x), bound(&y)))?;
+        let training = norm.prepare_training(shape(case), Training::new(bound(&x), bound(&y)))?;
+        let evaluation = norm.prepare_evaluation(shape(case), Evaluation::new(bound(&x), bound(&y)))?;
         let backward = Backward {
             input_gradient: Some(bound(&dx)),
             weight_gradient: Some(bound(&weight_gradient)),
             bias_gradient: Some(bound(&bias_gradient)),
             ..Backward::new(bound(&x), bound(&dy))
         };
-        let backward = norm.prepare_backward(case.shape, &training, backward)?;
+        let backward = norm.prepare_backward(shape(case), &training, backward)?;
         // The record that backward alone reads.
         gpu.run(|pass| training.record(pass)).expect("the device was lost");
         Ok(Self { x, y, training, evaluation, backward })

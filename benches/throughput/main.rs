@@ -1,9 +1,12 @@
 //! `cargo bench`: how fast the layer is, against copying its tensor on the same device and against the CPU.
 
 mod check;
+mod compare;
 mod cpu;
 mod device;
+mod growth;
 mod layer;
+mod results;
 mod roof;
 mod shapes;
 mod table;
@@ -21,15 +24,18 @@ use wgpu_batchnorm::headless::Gpu;
 
 use device::Device;
 use layer::Layer;
-use roof::{Copies, Roof};
-use shapes::{Case, TENSORS_COPIED, Work};
-use table::{Results, Who};
+use roof::{Copies, Roof, TENSORS_COPIED};
+use shapes::{Case, Work};
+use table::{Measured, Who};
 
 const ABOUT: &str = "\
 Throughput of batch normalization: the layer on the device (gpu), the CPU on all threads and on one (cpu_all, cpu_1),
 and what a copy of the tensor costs on the same device (copy_kernel, the best of several; copy_buffer).
 Ids are work/shape/who, to be filtered by a regular expression: cargo bench -- 'evaluation/.*/(gpu|copy_kernel)'.
 Ends with a table, which is also written to target/throughput.json.
+    --growth   measures tensors from 4 KiB to 1 GiB instead, of the layer and the copy kernel
+    --compare  measures nothing: one table of throughput.json, peers.json (from peers/) and torch.json (from
+               scripts/torch_batchnorm.py)
 
 Where Rust is not installed: copy target/release/deps/throughput-<hash>, which `cargo bench --no-run` builds and names,
 and run it as `throughput-<hash> --bench`. It needs nothing but a Vulkan loader and a driver, and writes to
@@ -42,6 +48,14 @@ fn main() {
     if given("--help") || given("-h") {
         println!("{ABOUT}");
     }
+    if given("--compare") {
+        return compare::run();
+    }
+    let measuring = given("--bench") && !given("--test");
+    if given("--growth") {
+        return growth::run(&device(), measuring);
+    }
+
     // Some 200 measurements in all, of a second and a half each.
     let mut criterion = Criterion::default()
         .without_plots()
@@ -50,13 +64,7 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .nresamples(2000)
         .configure_from_args();
-    let measuring = given("--bench") && !given("--test");
-
-    let gpu = Gpu::new().unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1);
-    });
-    let device = Device::new(gpu);
+    let device = device();
     check::cpu();
 
     let bench = Bench {
@@ -67,13 +75,13 @@ fn main() {
         one_thread: threads(1),
         device: &device,
     };
-    let mut results = Results::new(device.gpu.describe());
-    for case in shapes::everyday() {
+    let mut results = Measured::new(device.gpu.describe());
+    for case in shapes::group("everyday") {
         bench.case(&mut criterion, &mut results, &case, &Who::ALL);
     }
-    let mut others = shapes::awkward();
+    let mut others = shapes::group("awkward");
     if !device.software {
-        others.extend(shapes::large());
+        others.extend(shapes::group("large"));
     }
     for case in others {
         bench.case(&mut criterion, &mut results, &case, &[Who::Gpu, Who::CopyKernel]);
@@ -82,12 +90,19 @@ fn main() {
     results.report();
 }
 
+fn device() -> Device {
+    Device::new(Gpu::new().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }))
+}
+
 /// x and dy: normal, with a mean that is not zero; the same ones every time.
 fn values(case: &Case) -> (Vec<f32>, Vec<f32>) {
     let mut rng = SmallRng::seed_from_u64(1502);
     let mut tensor = |mean, std| {
         let normal = Normal::new(mean, std).expect("finite");
-        (0..case.shape.elements()).map(|_| normal.sample(&mut rng)).collect()
+        (0..case.elements()).map(|_| normal.sample(&mut rng)).collect()
     };
     (tensor(0.5, 2.0), tensor(0.1, 1.0))
 }
@@ -110,7 +125,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// Measures all works on one tensor. The layer and the copy kernel follow each other, so that both meet the same
     /// load of the machine. Nothing is prepared that a filter leaves out.
-    fn case(&self, criterion: &mut Criterion, results: &mut Results, case: &Case, everyone: &[Who]) {
+    fn case(&self, criterion: &mut Criterion, results: &mut Measured, case: &Case, everyone: &[Who]) {
         let host = LazyCell::new(|| RefCell::new(Host::new(case)));
         let on_device = LazyCell::new(|| self.prepare(case, &mut host.borrow_mut()));
         for work in Work::ALL {
@@ -118,7 +133,7 @@ impl Bench<'_> {
             group.sampling_mode(SamplingMode::Flat);
             for &who in everyone {
                 let tensors = if who.copies() { TENSORS_COPIED } else { work.tensors_moved() };
-                let bytes = tensors * case.shape.bytes();
+                let bytes = tensors * case.bytes();
                 let mut ran = false;
                 group.throughput(Throughput::BytesDecimal(bytes));
                 group.bench_function(BenchmarkId::new(&case.name, who), |bencher| {
@@ -187,7 +202,7 @@ impl Host {
     fn new(case: &Case) -> Self {
         let (x, dy) = values(case);
         let (y, dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let layout = cpu::Layout::new(x.len(), case.shape.features() as usize, case.inner);
+        let layout = cpu::Layout::new(case);
         Self { x, dy, y, dx, layer: cpu::Layer::new(layout) }
     }
 

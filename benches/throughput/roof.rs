@@ -7,6 +7,9 @@ use wgpu_batchnorm::wgpu;
 
 use crate::device::Device;
 
+/// Reads and writes of the tensor by a copy.
+pub const TENSORS_COPIED: u64 = 2;
+
 /// One way to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {

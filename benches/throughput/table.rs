@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use comfy_table::{CellAlignment, Table, presets};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use wgpu_batchnorm::Plan;
 
+use crate::results::{About, Entry, Results, load};
 use crate::roof::Kernel;
 use crate::shapes::{Case, Work};
 
@@ -42,19 +43,8 @@ impl std::fmt::Display for Who {
     }
 }
 
-/// An entry of throughput.json.
-#[derive(Debug, Serialize)]
-struct Entry {
-    id: String,
-    median_ns: f64,
-    bytes: u64,
-    gb_per_s: f64,
-    /// This time over the copy kernel's of the same tensor; null where that was not run.
-    times_copy: Option<f64>,
-}
-
 /// What was run, and what criterion does not know of it.
-pub struct Results {
+pub struct Measured {
     adapter: String,
     start: SystemTime,
     load_at_start: String,
@@ -69,7 +59,7 @@ struct Description {
     clock: Option<[f64; 2]>,
 }
 
-impl Results {
+impl Measured {
     pub fn new(adapter: String) -> Self {
         let (start, load_at_start) = (SystemTime::now(), load());
         Self { adapter, start, load_at_start, run: Vec::new(), described: BTreeMap::new() }
@@ -104,20 +94,20 @@ impl Results {
         for work in Work::ALL {
             self.print(work, &entries);
         }
-        println!("\nAdapter: {}", self.adapter);
-        println!("CPU: {} threads", rayon::current_num_threads());
-        println!("Load average before: {}; after: {}", self.load_at_start, load());
-        let path = target_directory().join("throughput.json");
-        let in_order: Vec<&Entry> = self
-            .run
-            .iter()
-            .filter_map(|(work, case, who, _)| entries.get(&(*work, case.as_str(), *who)))
-            .collect();
-        let json = serde_json::to_string_pretty(&in_order).expect("plain values");
-        match std::fs::write(&path, json + "\n") {
-            Ok(()) => println!("Written to {}", path.display()),
-            Err(error) => eprintln!("{} could not be written: {error}", path.display()),
-        }
+        let about = About {
+            versions: concat!("wgpu-batchnorm ", env!("CARGO_PKG_VERSION")).into(),
+            device: self.adapter.clone(),
+            threads: rayon::current_num_threads(),
+            load_before: self.load_at_start.clone(),
+            load_after: load(),
+        };
+        println!("\nAdapter: {}", about.device);
+        println!("CPU: {} threads", about.threads);
+        println!("Load average before: {}; after: {}", about.load_before, about.load_after);
+        let in_order = self.run.iter();
+        let in_order =
+            in_order.filter_map(|(work, case, who, _)| entries.get(&(*work, case.as_str(), *who)).cloned());
+        Results { about, entries: in_order.collect() }.write(&target_directory().join("throughput.json"));
     }
 
     fn entries(&self) -> BTreeMap<(Work, &str, Who), Entry> {
@@ -137,13 +127,14 @@ impl Results {
         for (work, case, who, bytes) in &self.run {
             let key = (*work, case.as_str(), *who);
             if let Some(&median_ns) = medians.get(&key) {
-                let entry = Entry {
-                    id: id(*work, case, *who),
-                    median_ns,
-                    bytes: *bytes,
-                    gb_per_s: *bytes as f64 / median_ns,
-                    times_copy: copy(*work, case).map(|copy| median_ns / copy),
-                };
+                let mut entry = Entry::new(id(*work, case, *who), median_ns, *bytes);
+                entry.times_copy = copy(*work, case).map(|copy| median_ns / copy);
+                let described = self.described.get(&(*work, case.clone()));
+                entry.clock_ns = described.and_then(|d| d.clock).and_then(|[gpu, copy]| match who {
+                    Who::Gpu => Some(gpu),
+                    Who::CopyKernel => Some(copy),
+                    _ => None,
+                });
                 entries.insert(key, entry);
             }
         }
@@ -231,17 +222,10 @@ fn median(id: &str, since: SystemTime) -> Option<f64> {
 }
 
 /// Cargo's target directory, where criterion looks for it too; ./target where the binary runs without Cargo.
-fn target_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     match (std::env::var_os("CARGO_TARGET_DIR"), std::env::var_os("CARGO")) {
         (Some(directory), _) => directory.into(),
         (None, Some(_)) => Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp").into(),
         (None, None) => "target".into(),
     }
-}
-
-/// Of the last 1, 5 and 15 minutes, where the system tells.
-fn load() -> String {
-    let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let averages: Vec<&str> = averages.split_whitespace().take(3).collect();
-    if averages.is_empty() { "unknown".into() } else { averages.join(" ") }
 }
