@@ -64,46 +64,52 @@ pub(crate) struct Software {
 
 impl Software {
     // Nanoseconds of one core, measured on lavapipe (Mesa 22.3.6, 8 lanes, 2.7 GHz).
-    const DISPATCH: f64 = 40_000.0;
-    /// Of each SIMD vector of a workgroup, and of each float32 of its statistics.
-    const VECTOR: f64 = 800.0;
-    const STATISTIC: f64 = 180.0;
+    const DISPATCH: f64 = 20_000.0;
+    /// Of each SIMD vector of a workgroup, and for each float32 of its statistics to be made and to be used.
+    const VECTOR: f64 = 400.0;
+    const MADE: f64 = 120.0;
+    const USED: f64 = 50.0;
     /// Workgroups by which one core ends later than another, beyond what their number explains.
     const LATE: f64 = 0.25;
-    /// Of a turn of a loop, an access to a tensor, each float32 of it.
-    const TURN: f64 = 4.0;
-    const ACCESS: f64 = 3.5;
-    const READ: f64 = 0.68;
-    const REDUCE: f64 = 0.12;
-    const WRITE: f64 = 0.56;
+    /// Of a turn of a loop over planes, and of an access to a tensor.
+    const TURN: f64 = 3.0;
+    const ACCESS: f64 = 3.0;
+    /// Of each float32.
+    const READ: f64 = 0.6;
+    const REDUCE: f64 = 0.1;
+    const WRITE: f64 = 0.5;
     /// Of each float32 that is read where lanes share a feature: they wait for each other at the ends of planes.
     const SHARED: f64 = 0.03;
+    /// Of each float32 for each doubling of the blocks that a row is read in.
+    const STRIDE: f64 = 0.15;
     /// Of each float32 that is read again after more rows than stay in a cache, whose sets they fight for.
     const MISS: f64 = 0.6;
     const ROWS_IN_CACHE: u64 = 256;
 
     fn dispatch(&self, grid: &Grid, traffic: Traffic) -> f64 {
-        let values = f64::from(self.simd * grid.width);
+        let Traffic { reduced, applied, again, written } = traffic;
+        let shared = grid.view == View::Planes && grid.columns < self.simd;
+        let (turn, statistics, stride) = match grid.view {
+            View::Planes => (Self::TURN, 1.0, 0.0),
+            View::Rows => (0.0, f64::from(grid.width), Self::STRIDE * f64::from(grid.blocks()).log2()),
+        };
         let pass = |reads: u32, writes: u32, of_each: f64| {
             let (reads, writes) = (f64::from(reads), f64::from(writes));
-            let shared = grid.view == View::Planes && grid.columns < self.simd;
             let read = Self::READ + if shared { Self::SHARED } else { 0.0 };
-            let each = of_each + read * reads + Self::WRITE * writes;
-            Self::TURN + Self::ACCESS * (reads + writes) + values * each
+            let each = of_each + stride + read * reads + Self::WRITE * writes;
+            turn + Self::ACCESS * (reads + writes) + f64::from(self.simd * grid.width) * each
         };
-        let Traffic { reduced, applied, again, written } = traffic;
         let turns = grid.loads() as f64;
-        let mut vector = match grid.view {
-            View::Planes => Self::VECTOR + Self::STATISTIC,
-            View::Rows => Self::VECTOR + Self::STATISTIC * f64::from(grid.width),
-        };
+        let mut vector = Self::VECTOR;
         if reduced > 0 {
             // The first four are read twice.
-            vector += (turns + turns.min(4.0)) * pass(reduced, 0, Self::REDUCE);
+            vector += Self::MADE * statistics + (turns + turns.min(4.0)) * pass(reduced, 0, Self::REDUCE);
         }
         if written > 0 {
-            let missed = again && grid.view == View::Rows && grid.loads() > Self::ROWS_IN_CACHE;
-            vector += turns * pass(applied, written, if missed { Self::MISS } else { 0.0 });
+            let missed =
+                again && reduced > 0 && grid.view == View::Rows && grid.loads() > Self::ROWS_IN_CACHE;
+            let of_each = if missed { Self::MISS } else { 0.0 };
+            vector += Self::USED * statistics + turns * pass(applied, written, of_each);
         }
         let vectors = f64::from(grid.lanes.div_ceil(self.simd));
         let rounds = f64::from(grid.groups.div_ceil(self.threads)) + Self::LATE;

@@ -52,6 +52,11 @@ impl Grid {
         groups: 0,
     };
 
+    /// Blocks of features (planes) or of a row's Values (rows).
+    pub fn blocks(&self) -> u32 {
+        (self.groups / self.chunks.max(1)).max(1)
+    }
+
     /// Loads of one invocation.
     pub fn loads(&self) -> u64 {
         u64::from(self.chunk).div_ceil((self.lanes / self.columns).into())

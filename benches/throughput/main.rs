@@ -138,6 +138,12 @@ impl Bench<'_> {
                 group.throughput(Throughput::BytesDecimal(bytes));
                 group.bench_function(BenchmarkId::new(&case.name, who), |bencher| {
                     ran = true;
+                    // Not in the warm-up, from which criterion estimates how many iterations there is time for.
+                    if let Who::CpuAll | Who::Cpu1 = who {
+                        LazyCell::force(&host);
+                    } else {
+                        LazyCell::force(&on_device);
+                    }
                     bencher.iter_custom(|iterations| match who {
                         Who::CpuAll => host.borrow_mut().time(&self.all_threads, work, iterations),
                         Who::Cpu1 => host.borrow_mut().time(&self.one_thread, work, iterations),

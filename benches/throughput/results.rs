@@ -35,6 +35,9 @@ pub struct Entry {
     /// By the device's own clock, without what recording and submitting costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ns: Option<f64>,
+    /// As the plan predicts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_ns: Option<f64>,
     /// This time over the copy kernel's of the same tensor, where that was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times_copy: Option<f64>,
@@ -46,7 +49,16 @@ pub struct Entry {
 impl Entry {
     pub fn new(id: String, median_ns: f64, bytes: u64) -> Self {
         let gb_per_s = bytes as f64 / median_ns;
-        Self { id, median_ns, bytes, gb_per_s, clock_ns: None, times_copy: None, wrong: None }
+        Self {
+            id,
+            median_ns,
+            bytes,
+            gb_per_s,
+            clock_ns: None,
+            predicted_ns: None,
+            times_copy: None,
+            wrong: None,
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Measured {
 
 struct Description {
     plan: String,
+    /// Nanoseconds that the plan predicts.
+    predicted: f64,
     copy: Kernel,
     /// Nanoseconds by the device's clock, of the layer and of the copy kernel.
     clock: Option<[f64; 2]>,
@@ -81,7 +83,8 @@ impl Measured {
             [plan] => format!("{} {}, {} lanes x{}", plan.path(), plan.view(), plan.lanes(), plan.width()),
             _ => plans.iter().map(|plan| plan.path().to_string()).collect::<Vec<_>>().join(" + "),
         };
-        self.described.insert((work, case.name.clone()), Description { plan, copy, clock });
+        let predicted = plans.iter().map(|plan| plan.predicted().as_secs_f64() * 1e9).sum();
+        self.described.insert((work, case.name.clone()), Description { plan, predicted, copy, clock });
     }
 
     /// Prints the tables and writes the JSON, where anything was measured.
@@ -135,6 +138,7 @@ impl Measured {
                     Who::CopyKernel => Some(copy),
                     _ => None,
                 });
+                entry.predicted_ns = described.filter(|_| *who == Who::Gpu).map(|d| d.predicted);
                 entries.insert(key, entry);
             }
         }
@@ -150,6 +154,7 @@ impl Measured {
             "Best copy kernel",
             "GPU ms",
             "by its clock",
+            "predicted",
             "GPU GB/s",
             "copy kernel",
             "copy buffer",
@@ -178,6 +183,7 @@ impl Measured {
                 described.map_or("-".into(), |d| d.copy.to_string()),
                 number(of(Who::Gpu).map(|e| e.median_ns * 1e-6), 3),
                 number(described.and_then(|d| d.clock).map(|[gpu, _]| gpu * 1e-6), 3),
+                number(described.map(|d| d.predicted * 1e-6), 3),
                 speed(Who::Gpu),
                 speed(Who::CopyKernel),
                 speed(Who::CopyBuffer),
@@ -193,7 +199,22 @@ impl Measured {
             table.column_iter_mut().skip(3).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
             println!("\n{}: {} times the tensor's bytes", work.name(), work.tensors_moved());
             println!("{table}");
+            let of_work = entries.iter().filter(|(key, _)| key.0 == work);
+            // The device's clock leaves out what the prediction does: recording and submitting.
+            let ratios =
+                of_work.filter_map(|(_, e)| Some(e.predicted_ns? / e.clock_ns.unwrap_or(e.median_ns)));
+            print_quality(&ratios.collect::<Vec<f64>>());
         }
+    }
+}
+
+/// How well plans predict.
+fn print_quality(ratios: &[f64]) {
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
+    if !ratios.is_empty() {
+        println!("predicted / measured: {least:.2} to {most:.2}, geometric mean {mean:.2}");
     }
 }
 
