@@ -19,7 +19,10 @@ fn held(
     let start = walk_begin(group, lane);
     var values = hold(start);
     let moments = reduce(lane, held_moments(&values, start.left));
-    storageBarrier();
+    // Others have read what one overwrites.
+    if COLUMNS < LANES {
+        storageBarrier();
+    }
     let made = finish(place, moments, old, lane < COLUMNS && place == any_place);
     let a = affine(made, state[at(BIAS, place)]);
     var walk = start;

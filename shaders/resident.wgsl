@@ -18,7 +18,10 @@ fn resident(
     let old = running_at(place);
     let start = walk_begin(group, lane);
     let moments = reduce(lane, accumulate(start));
-    storageBarrier();
+    // Others have read what one overwrites.
+    if COLUMNS < LANES {
+        storageBarrier();
+    }
     let made = finish(place, moments, old, lane < COLUMNS && place == any_place);
     apply(start, affine(made, state[at(BIAS, place)]));
 }

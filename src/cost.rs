@@ -46,7 +46,7 @@ impl Costs {
     /// Workgroups between which the best number is looked for.
     pub fn groups(&self) -> Vec<u32> {
         match self {
-            Costs::Software(Software { threads, .. }) => (0..6).map(|k| threads << k).collect(),
+            Costs::Software(Software { threads, .. }) => (0..12).map(|k| threads << k).collect(),
             Costs::Gpu(_) => (6..14).map(|k| 1 << k).collect(),
         }
     }
@@ -80,8 +80,11 @@ impl Software {
     const WRITE: f64 = 0.5;
     /// Of each float32 that is read where lanes share a feature: they wait for each other at the ends of planes.
     const SHARED: f64 = 0.03;
-    /// Of each float32 for each doubling of the blocks that a row is read in.
-    const STRIDE: f64 = 0.15;
+    /// Of each float32 for each doubling of the strips that a row is read in, and more for each doubling of the rows
+    /// beyond 32 that are read before the next strip is; a share of that where the same core reads the strips.
+    const STRIDE: f64 = 0.05;
+    const LONG_STRIDE: f64 = 0.033;
+    const SAME_CORE: f64 = 0.6;
     /// Of each float32 that is read again after more rows than stay in a cache, whose sets they fight for.
     const MISS: f64 = 0.6;
     const ROWS_IN_CACHE: u64 = 256;
@@ -91,7 +94,12 @@ impl Software {
         let shared = grid.view == View::Planes && grid.columns < self.simd;
         let (turn, statistics, stride) = match grid.view {
             View::Planes => (Self::TURN, 1.0, 0.0),
-            View::Rows => (0.0, f64::from(grid.width), Self::STRIDE * f64::from(grid.blocks()).log2()),
+            View::Rows => {
+                let rows = (grid.loads() as f64 / 32.0).max(1.0).log2();
+                let strips = f64::from(grid.blocks()).log2()
+                    + Self::SAME_CORE * f64::from(grid.columns.div_ceil(self.simd)).log2();
+                (0.0, f64::from(grid.width), strips * (Self::STRIDE + Self::LONG_STRIDE * rows))
+            }
         };
         let pass = |reads: u32, writes: u32, of_each: f64| {
             let (reads, writes) = (f64::from(reads), f64::from(writes));

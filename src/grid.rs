@@ -97,14 +97,14 @@ impl Frame {
             }
             Some(view) => view,
         };
-        let row = match view {
+        let line = match view {
             View::Planes => shape.inner(),
             View::Rows => shape.features().into(),
         };
         let widest = if machine.software.is_some() { 16 } else { 4 };
         let width = match request.width {
-            None => *[16, 4, 1].iter().find(|&&w| w <= widest && row % u64::from(w) == 0).unwrap_or(&1),
-            Some(w) if [1, 4, 16].contains(&w) && row % u64::from(w) == 0 => w,
+            None => *[16, 4, 1].iter().find(|&&w| w <= widest && line % u64::from(w) == 0).unwrap_or(&1),
+            Some(w) if [1, 4, 16].contains(&w) && line % u64::from(w) == 0 => w,
             Some(w) => {
                 return impossible("a width of 1, 4 or 16 that divides the plane or row", w.to_string());
             }
@@ -131,13 +131,20 @@ impl Frame {
                 None => (loads.min(256) as u32).next_power_of_two().clamp(32, 256).min(max_lanes),
             },
         };
-        let columns = match (view, machine.software) {
+        let row = places.next_power_of_two();
+        // Invocations of a workgroup, and how many stand side by side.
+        let workgroups = match (view, machine.software) {
             // On a software adapter, each lane may have a feature of its own: no lane waits for another.
-            (View::Planes, Some(_)) if places > 1 && lanes > 1 => vec![1, lanes],
-            (View::Planes, _) => vec![1],
-            (View::Rows, Some(_)) => vec![places.next_power_of_two().min(lanes)],
+            (View::Planes, Some(_)) if places > 1 && lanes > 1 => vec![(lanes, 1), (lanes, lanes)],
+            (View::Planes, _) => vec![(lanes, 1)],
+            // And several vectors may read a row side by side, one after the other on the same core.
+            (View::Rows, Some(_)) => {
+                let wider = [2, 4, 8].map(|times| times * lanes);
+                let wider = wider.into_iter().filter(|&l| request.lanes.is_none() && l <= row.min(max_lanes));
+                wider.chain([lanes]).map(|lanes| (lanes, row.min(lanes))).collect()
+            }
             // 128 bytes side by side make full use of a memory transaction.
-            (View::Rows, None) => vec![places.next_power_of_two().min(32 / width).min(lanes)],
+            (View::Rows, None) => vec![(lanes, row.min(32 / width).min(lanes))],
         };
         if request.chunks == Some(0) {
             return impossible("at least 1 chunk", "0".into());
@@ -145,8 +152,9 @@ impl Frame {
         let more_lanes =
             Some(512).filter(|&more| request.lanes.is_none() && lanes < more && more <= max_lanes);
         let (total, chunks) = (total as u32, request.chunks);
-        let frame = |columns| Self { work, view, width, lanes, columns, total, places, chunks, more_lanes };
-        Ok(columns.into_iter().map(frame).collect())
+        let frame =
+            |(lanes, columns)| Self { work, view, width, lanes, columns, total, places, chunks, more_lanes };
+        Ok(workgroups.into_iter().map(frame).collect())
     }
 
     /// Invocations that share a chunk's loads.
