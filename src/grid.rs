@@ -57,6 +57,11 @@ impl Grid {
         (self.groups / self.chunks.max(1)).max(1)
     }
 
+    /// Whether each invocation of a workgroup has its column to itself, so that there is nothing to merge, and no barrier.
+    pub fn nobody_shares(&self) -> bool {
+        self.columns == self.lanes
+    }
+
     /// Loads of one invocation.
     pub fn loads(&self) -> u64 {
         u64::from(self.chunk).div_ceil((self.lanes / self.columns).into())
@@ -182,11 +187,9 @@ impl Frame {
         (whole && self.iterations(&grid) <= MAX_ITERATIONS).then_some(grid)
     }
 
-    /// The grid of the held path, if registers have room for a feature (planes) or block of columns (rows). Its loads
-    /// are those of GPUs.
+    /// The grid of the held path, if registers have room for a feature (planes) or block of columns (rows).
     pub fn held(&self) -> Option<Grid> {
-        let neighbours = self.view == View::Rows || self.columns == 1;
-        if self.width > 4 || !neighbours || self.chunks.is_some_and(|chunks| chunks > 1) {
+        if self.chunks.is_some_and(|chunks| chunks > 1) {
             return None;
         }
         let lanes = [Some(self.lanes), self.more_lanes].into_iter().flatten();

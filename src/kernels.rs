@@ -158,7 +158,7 @@ impl Variant {
                         for tensors in [Tensors::Separate, Tensors::Shared, Tensors::InPlace] {
                             let grid = Grid { view, width, held, ..Grid::NONE };
                             let variant = Self::new(kernel, &grid, tensors);
-                            if !(all.contains(&variant) || kernel.holds() && width > 4) {
+                            if !(all.contains(&variant)) {
                                 all.push(variant);
                             }
                         }

@@ -184,7 +184,8 @@ pub fn plans(shape: Shape) -> Vec<PlanRequest> {
                 let loads = shape.count() / u64::from(if view == View::Rows { 1 } else { width });
                 for lanes in [8, 32, 256] {
                     let rows = lanes / columns.next_power_of_two().min(lanes);
-                    if width <= 4 && loads <= 16 * u64::from(rows) && path == Path::Resident {
+                    let fits = width <= 4 || lanes <= 32; // of workgroup memory
+                    if fits && loads <= 16 * u64::from(rows) && path == Path::Resident {
                         all.push(PlanRequest {
                             path: Some(Path::Held),
                             view: Some(view),
