@@ -57,7 +57,7 @@ impl Grid {
         (self.groups / self.chunks.max(1)).max(1)
     }
 
-    /// Whether each invocation of a workgroup has its column to itself, so that there is nothing to merge, and no barrier.
+    /// Whether each invocation has its column to itself, so that there is nothing to merge, and no barrier.
     pub fn nobody_shares(&self) -> bool {
         self.columns == self.lanes
     }

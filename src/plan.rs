@@ -73,7 +73,8 @@ pub enum Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum View {
-    /// A workgroup reads planes of one feature; for tensors with more than one position between features.
+    /// A workgroup reads planes of one feature, or of a few on software adapters; for tensors with more than one
+    /// position between features.
     Planes,
     /// A workgroup reads a block of features side by side; for tensors whose features are their last axis.
     Rows,
@@ -104,7 +105,7 @@ impl std::fmt::Display for View {
 /// What a plan should be, where it is not to be chosen: for tests and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PlanRequest {
-    /// [`Path::Resident`] or [`Path::Split`], where there is a choice. Evaluation is [`Path::Direct`].
+    /// [`Path::Held`], [`Path::Resident`] or [`Path::Split`], where there is a choice. Evaluation is [`Path::Direct`].
     pub path: Option<Path>,
     /// [`View::Planes`] is possible for every shape, [`View::Rows`] where features are the last axis.
     pub view: Option<View>,

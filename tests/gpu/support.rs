@@ -175,43 +175,36 @@ pub fn plans(shape: Shape) -> Vec<PlanRequest> {
     let views: &[View] =
         if is_last(shape) || shape.positions() == 1 { &[View::Rows, View::Planes] } else { &[View::Planes] };
     let mut all = vec![PlanRequest::default()];
-    for path in [Path::Resident, Path::Split] {
-        for &view in views {
-            let inner = if is_last(shape) { 1 } else { shape.positions() };
-            let row = if view == View::Rows { shape.features().into() } else { inner };
-            for width in [1u32, 4, 16].into_iter().filter(|&w| row % u64::from(w) == 0) {
-                let columns = if view == View::Rows { shape.features() / width } else { 1 };
-                let loads = shape.count() / u64::from(if view == View::Rows { 1 } else { width });
-                for lanes in [8, 32, 256] {
-                    let rows = lanes / columns.next_power_of_two().min(lanes);
-                    let fits = width <= 4 || lanes <= 32; // of workgroup memory
-                    if fits && loads <= 16 * u64::from(rows) && path == Path::Resident {
-                        all.push(PlanRequest {
-                            path: Some(Path::Held),
-                            view: Some(view),
-                            width: Some(width),
-                            lanes: Some(lanes),
-                            chunks: None,
-                        });
-                    }
+    for &view in views {
+        let inner = if is_last(shape) { 1 } else { shape.positions() };
+        let row = if view == View::Rows { shape.features().into() } else { inner };
+        for width in [1u32, 4, 16].into_iter().filter(|&w| row % u64::from(w) == 0) {
+            let mut add = |path, lanes, chunks| {
+                let (path, view, width, lanes) = (Some(path), Some(view), Some(width), Some(lanes));
+                all.push(PlanRequest { path, view, width, lanes, chunks });
+            };
+            for lanes in [1, 8, 64] {
+                add(Path::Resident, lanes, None);
+                for chunks in [None, Some(1), Some(3)] {
+                    add(Path::Split, lanes, chunks);
                 }
-                for lanes in [1, 8, 64] {
-                    let chunks: &[Option<u32>] =
-                        if path == Path::Split { &[None, Some(1), Some(3)] } else { &[None] };
-                    for &chunks in chunks {
-                        all.push(PlanRequest {
-                            path: Some(path),
-                            view: Some(view),
-                            width: Some(width),
-                            lanes: Some(lanes),
-                            chunks,
-                        });
-                    }
-                }
+            }
+            for lanes in [8, 32, 256].into_iter().filter(|&lanes| holds(shape, view, width, lanes)) {
+                add(Path::Held, lanes, None);
             }
         }
     }
     all
+}
+
+/// Whether a workgroup has registers and workgroup memory to hold its features.
+fn holds(shape: Shape, view: View, width: u32, lanes: u32) -> bool {
+    let (columns, loads) = match view {
+        View::Rows => (shape.features() / width, shape.count()),
+        View::Planes => (1, shape.count() / u64::from(width)),
+    };
+    let walkers = lanes / columns.next_power_of_two().min(lanes);
+    loads <= 16 * u64::from(walkers) && (width <= 4 || lanes <= 32)
 }
 
 /// Fails where a value is further from the truth than the tolerance times the scale.
