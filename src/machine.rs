@@ -50,6 +50,12 @@ impl Machine {
         Self { software: None, costs: Costs::Gpu(Gpu::DISCRETE), ..self }
     }
 
+    /// Whether holding values is worth a thought. On a software adapter registers are memory at a barrier, too; and
+    /// lavapipe compiles loops for seconds that are unrolled for more than this.
+    pub fn holds(&self, grid: &Grid) -> bool {
+        self.software.is_none() || (grid.nobody_shares() && grid.held * grid.width <= 128)
+    }
+
     /// Whether the device runs compute shaders at all.
     pub fn computes(&self) -> bool {
         self.max_workgroups > 0

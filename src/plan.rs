@@ -217,10 +217,7 @@ impl Plan {
             .into_iter()
             .filter(|choice| match request.path {
                 Some(path) => choice.path == path,
-                // At a barrier, registers of a software adapter are memory, too.
-                None => {
-                    choice.path != Path::Held || machine.software.is_none() || choice.first.nobody_shares()
-                }
+                None => choice.path != Path::Held || machine.holds(&choice.first),
             })
             .min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
         let Some(Choice { path, first, second, nanoseconds }) = choice else {
