@@ -199,9 +199,10 @@ pub fn plans(shape: Shape) -> Vec<PlanRequest> {
 
 /// Whether a workgroup has registers and workgroup memory to hold its features.
 fn holds(shape: Shape, view: View, width: u32, lanes: u32) -> bool {
-    let (columns, loads) = match view {
-        View::Rows => (shape.features() / width, shape.count()),
-        View::Planes => (1, shape.count() / u64::from(width)),
+    let (columns, loads) = if view == View::Rows {
+        (shape.features() / width, shape.count())
+    } else {
+        (1, shape.count() / u64::from(width))
     };
     let walkers = lanes / columns.next_power_of_two().min(lanes);
     loads <= 16 * u64::from(walkers) && (width <= 4 || lanes <= 32)
