@@ -37,7 +37,7 @@ growth: vulkan
 	cargo bench --bench throughput -- --growth
 
 compare: vulkan
-	scripts/compare.sh $(ARGS)
+	scripts/compare.sh '$(ARGS)'
 
 check: format lint doc
 	scripts/package.sh --allow-dirty
