@@ -106,7 +106,7 @@ impl Frame {
             View::Planes => shape.inner(),
             View::Rows => shape.features().into(),
         };
-        let widest = if machine.software.is_some() { 16 } else { 4 };
+        let widest = if machine.simd().is_some() { 16 } else { 4 };
         let width = match request.width {
             None => *[16, 4, 1].iter().find(|&&w| w <= widest && line % u64::from(w) == 0).unwrap_or(&1),
             Some(w) if [1, 4, 16].contains(&w) && line % u64::from(w) == 0 => w,
@@ -130,7 +130,7 @@ impl Frame {
             Some(lanes) => {
                 return impossible("lanes that are a power of two and fit the device", lanes.to_string());
             }
-            None => match machine.software {
+            None => match machine.simd() {
                 Some(simd) => simd.min(max_lanes),
                 // Not more invocations than there is to load, but full subgroups.
                 None => (loads.min(256) as u32).next_power_of_two().clamp(32, 256).min(max_lanes),
@@ -138,7 +138,7 @@ impl Frame {
         };
         let row = places.next_power_of_two();
         // Invocations of a workgroup, and how many stand side by side.
-        let workgroups = match (view, machine.software) {
+        let workgroups = match (view, machine.simd()) {
             // On a software adapter, each lane may have a feature of its own: no lane waits for another.
             (View::Planes, Some(_)) if places > 1 && lanes > 1 => vec![(lanes, 1), (lanes, lanes)],
             (View::Planes, _) => vec![(lanes, 1)],

@@ -310,7 +310,7 @@ impl Context {
             // SAFETY: no index of the shader is out of range and every loop ends.
             // - Tensors: a `Walk` begins inside the tensor or with nothing left, and an invocation with n left is n
             //   steps from the end of its chunk; `prepare` binds exactly the tensor's bytes, which the width divides
-            //   (`Frame::new`). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            //   (`Frame::all`). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
             // - Vectors of C values (state, batches, record, means, partials, gradients): indexed by a place that is
             //   compared with or clamped to params.places, in a vector that the layer allocates, or of the caller's
             //   buffers that `prepare` validates; the width divides C and the stride. No binding holds more than

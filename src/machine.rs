@@ -8,8 +8,6 @@ use crate::plan::View;
 /// Limits and kind of a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Machine {
-    /// Lanes of a SIMD vector, on an adapter that runs on the CPU.
-    pub software: Option<u32>,
     pub costs: Costs,
     pub max_lanes: u32,
     pub max_workgroup_bytes: u32,
@@ -21,17 +19,15 @@ pub(crate) struct Machine {
 impl Machine {
     pub fn of(device: &wgpu::Device) -> Self {
         let (limits, info) = (device.limits(), device.adapter_info());
-        let simd = info.subgroup_min_size.clamp(4, 16).next_power_of_two();
-        let (software, costs) = match info.device_type {
-            wgpu::DeviceType::Cpu => {
-                let threads = std::thread::available_parallelism().map_or(1, usize::from) as u32;
-                (Some(simd), Costs::Software(Software { simd, threads }))
-            }
-            wgpu::DeviceType::IntegratedGpu => (None, Costs::Gpu(Gpu::INTEGRATED)),
-            _ => (None, Costs::Gpu(Gpu::DISCRETE)),
+        let costs = match info.device_type {
+            wgpu::DeviceType::Cpu => Costs::Software(Software {
+                simd: info.subgroup_min_size.clamp(4, 16).next_power_of_two(),
+                threads: std::thread::available_parallelism().map_or(1, usize::from) as u32,
+            }),
+            wgpu::DeviceType::IntegratedGpu => Costs::Gpu(Gpu::INTEGRATED),
+            _ => Costs::Gpu(Gpu::DISCRETE),
         };
         Self {
-            software,
             costs,
             max_lanes: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
@@ -47,13 +43,21 @@ impl Machine {
 
     /// The same device, planned for as a GPU.
     pub fn as_gpu(self) -> Self {
-        Self { software: None, costs: Costs::Gpu(Gpu::DISCRETE), ..self }
+        Self { costs: Costs::Gpu(Gpu::DISCRETE), ..self }
+    }
+
+    /// Lanes of a SIMD vector, on an adapter that runs on the CPU.
+    pub fn simd(&self) -> Option<u32> {
+        match self.costs {
+            Costs::Software(Software { simd, .. }) => Some(simd),
+            Costs::Gpu(_) => None,
+        }
     }
 
     /// Whether holding values is worth a thought. On a software adapter registers are memory at a barrier, too; and
     /// lavapipe compiles loops for seconds that are unrolled for more than this.
     pub fn holds(&self, grid: &Grid) -> bool {
-        self.software.is_none() || (grid.nobody_shares() && grid.held * grid.width <= 128)
+        self.simd().is_none() || (grid.nobody_shares() && grid.held * grid.width <= 128)
     }
 
     /// Whether the device runs compute shaders at all.
@@ -80,9 +84,9 @@ impl Machine {
         let width = if features.is_multiple_of(4) { 4 } else { 1 };
         let places = features / width;
         // 128 bytes side by side; the other invocations share the chunks.
-        let columns = places.next_power_of_two().min(self.software.unwrap_or(32 / width));
+        let columns = places.next_power_of_two().min(self.simd().unwrap_or(32 / width));
         let useful = (columns * chunks.clamp(1, 256)).next_power_of_two();
-        let lanes = self.software.unwrap_or(useful.clamp(64, 256));
+        let lanes = self.simd().unwrap_or(useful.clamp(64, 256));
         let lanes = lanes.min(self.max_lanes_of(View::Rows, width)).max(columns);
         let groups = places.div_ceil(columns);
         Grid {
@@ -113,7 +117,6 @@ impl Machine {
 impl Machine {
     /// A GPU with WebGPU's default limits.
     pub const GPU: Self = Self {
-        software: None,
         costs: Costs::Gpu(Gpu::DISCRETE),
         max_lanes: 256,
         max_workgroup_bytes: 16384,
@@ -124,6 +127,6 @@ impl Machine {
 
     /// A software adapter on two cores.
     pub fn software(simd: u32) -> Self {
-        Self { software: Some(simd), costs: Costs::Software(Software { simd, threads: 2 }), ..Self::GPU }
+        Self { costs: Costs::Software(Software { simd, threads: 2 }), ..Self::GPU }
     }
 }

@@ -277,16 +277,14 @@ fn choices(machine: &Machine, work: Work, shape: Shape, frames: &[Frame]) -> Vec
     let both = Traffic { reduced: inputs, again: true, ..apply };
     let reduced =
         |grid: &Grid| cost(grid, reduce) + costs.merge(&machine.merge(shape.features(), grid.chunks));
+    let groups = costs.groups();
+    let grids: Vec<Grid> = frames.iter().flat_map(|frame| frame.split(&groups)).collect();
     let best = |cost: &dyn Fn(&Grid) -> f64| {
-        let grids = frames.iter().flat_map(|frame| frame.split(&costs.groups()));
-        grids.map(|grid| (grid, cost(&grid))).min_by(|a, b| a.1.total_cmp(&b.1))
+        grids.iter().map(|grid| (*grid, cost(grid))).min_by(|a, b| a.1.total_cmp(&b.1))
     };
 
     match (work.reduces(), work.applies()) {
-        (false, _) => {
-            let grids = frames.iter().flat_map(|frame| frame.split(&costs.groups()));
-            grids.map(alone(Path::Direct, apply)).collect()
-        }
+        (false, _) => grids.into_iter().map(alone(Path::Direct, apply)).collect(),
         (true, false) => best(&reduced)
             .map(|(first, nanoseconds)| Choice { path: Path::Reduce, first, second: first, nanoseconds })
             .into_iter()

@@ -99,7 +99,7 @@ fn default_limits_suffice() {
             .count();
         assert!(storage <= 8, "{name}: {storage} storage buffers");
 
-        // The most invocations that a plan gives a workgroup: what src/plan.rs takes an invocation's part to be.
+        // The most invocations that a plan gives a workgroup: what src/machine.rs takes an invocation's part to be.
         let wide =
             ["rows_x4", "rows_x16", "finalize_x4", "finalize_x16"].iter().any(|part| name.contains(part));
         let width = if name.contains("_x16") { 16 } else { 4 };
