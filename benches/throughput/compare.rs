@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::results::{Entry, Results};
 use crate::shapes::{self, Work};
-use crate::table::target_directory;
+use crate::table::{geometric_mean, target_directory};
 
 /// Whose times are shown, and under which title. Ours comes first.
 const WHO: [(&str, &str); 10] = [
@@ -67,7 +67,7 @@ fn table(entries: &BTreeMap<&str, &Entry>, time: fn(&Entry) -> Option<f64>) -> T
     );
     let cases: Vec<_> = ["everyday", "awkward", "large"].into_iter().flat_map(shapes::group).collect();
     for work in Work::ALL {
-        let mut logarithms: Vec<Vec<f64>> = vec![Vec::new(); who.len()];
+        let mut all_ratios: Vec<Vec<f64>> = vec![Vec::new(); who.len()];
         for case in &cases {
             let of = |who: &str| {
                 let entry = entries.get(format!("{}/{}/{who}", work.name(), case.name).as_str())?;
@@ -81,20 +81,20 @@ fn table(entries: &BTreeMap<&str, &Entry>, time: fn(&Entry) -> Option<f64>) -> T
                     format!("{:.3}{}", time * 1e-6, if wrong { " (!)" } else { "" })
                 })
             });
-            let ratios = who.iter().zip(&mut logarithms).skip(1).map(|((who, _), logarithms)| {
+            let ratios = who.iter().zip(&mut all_ratios).skip(1).map(|((who, _), all)| {
                 let ratio = of(who).zip(of("gpu")).map(|((their, _), (our, _))| their / our);
-                logarithms.extend(ratio.map(f64::ln));
+                all.extend(ratio);
                 ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"))
             });
             let text = [work.name().to_owned(), case.name.clone()];
             table.add_row(text.into_iter().chain(times).chain(ratios));
         }
-        if logarithms.iter().all(Vec::is_empty) {
+        if all_ratios.iter().all(Vec::is_empty) {
             continue;
         }
-        let means = logarithms.iter().skip(1).map(|logarithms| match logarithms.len() {
+        let means = all_ratios.iter().skip(1).map(|ratios| match ratios.len() {
             0 => "-".into(),
-            count => format!("{:.2}", (logarithms.iter().sum::<f64>() / count as f64).exp()),
+            _ => format!("{:.2}", geometric_mean(ratios)),
         });
         let text = [work.name().to_owned(), "geometric mean".into()];
         table.add_row(text.into_iter().chain(who.iter().map(|_| String::new())).chain(means));

@@ -92,10 +92,7 @@ impl Device {
                 times.push(self.nanoseconds_once(queries, record)?);
             }
         }
-        Some(times.map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        }))
+        Some(medians(times))
     }
 
     fn nanoseconds_once(&self, Queries { set, resolved, read }: &Queries, record: Record<'_>) -> Option<f64> {
@@ -126,4 +123,12 @@ impl Device {
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device was lost");
     }
+}
+
+/// Of each.
+pub fn medians<const N: usize>(times: [Vec<f64>; N]) -> [f64; N] {
+    times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    })
 }

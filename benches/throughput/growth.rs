@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use comfy_table::{CellAlignment, Table, presets};
 use wgpu_batchnorm::{Context, wgpu};
 
-use crate::device::{Device, Record};
+use crate::device::{Device, Record, medians};
 use crate::layer::Layer;
 use crate::roof::{Roof, TENSORS_COPIED};
 use crate::shapes::{Case, Work};
@@ -115,10 +115,7 @@ fn wall<const N: usize>(device: &Device, works: [Record<'_>; N], measuring: bool
             times.push(device.time_passes(batch, record).as_secs_f64() * 1e9 / batch as f64);
         }
     }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    })
+    medians(times)
 }
 
 fn print(title: &str, rows: &[Row], times: impl Fn(&Row) -> Option<[f64; 4]>) {

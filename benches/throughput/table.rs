@@ -212,10 +212,14 @@ impl Measured {
 fn print_quality(ratios: &[f64]) {
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let most = ratios.iter().copied().fold(0.0, f64::max);
-    let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
     if !ratios.is_empty() {
+        let mean = geometric_mean(ratios);
         println!("predicted / measured: {least:.2} to {most:.2}, geometric mean {mean:.2}");
     }
+}
+
+pub fn geometric_mean(ratios: &[f64]) -> f64 {
+    (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp()
 }
 
 fn id(work: Work, case: &str, who: Who) -> String {
