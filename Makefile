@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test demo bench growth compare check format lint doc tint swiftshader msrv wasm
+.PHONY: help vulkan test demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
@@ -15,6 +15,7 @@ help:
 	@echo "                  builds burn, in 20 minutes"
 	@echo "make check        formatting, lints, documentation and the package"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
+	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
 	@echo "make msrv         check the library against the rust-version of Cargo.toml (needs Node.js)"
 	@echo "make wasm         check the library for wasm32-unknown-unknown"
@@ -57,8 +58,16 @@ tint:
 	cargo build --workspace --example shaders --example mlp_shaders
 	$(TARGET)/debug/examples/shaders $(TARGET)/shaders
 	$(TARGET)/debug/examples/mlp_shaders $(TARGET)/shaders
-	npm ci --prefix scripts/tint
-	node scripts/tint/check.mjs $(TARGET)/shaders/*.wgsl
+	npm ci --prefix scripts/dawn
+	node scripts/dawn/check.mjs $(TARGET)/shaders/*.wgsl
+
+dawn: vulkan
+	rm -rf $(TARGET)/dawn
+	cargo build --workspace --example dawn
+	$(TARGET)/debug/examples/dawn $(TARGET)/dawn
+	npm ci --prefix scripts/dawn
+	node scripts/dawn/loop_variables.mjs
+	node scripts/dawn/run.mjs $(TARGET)/dawn
 
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader

@@ -35,7 +35,7 @@ fn segment_moments(walk: ptr<function, Walk>, count: u32, shift: Stat, unit: f32
 }
 
 fn accumulate(start: Walk) -> Moments {
-    var moments: Moments;
+    var moments = Moments();
     if start.left == 0u {
         return moments;
     }
@@ -43,7 +43,7 @@ fn accumulate(start: Walk) -> Moments {
     var walk = start;
     var shift = stat_opaque(first_mean(start, min(start.left, FIRST)));
     while walk.left > 0u {
-        var block: Moments;
+        var block = Moments();
         for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {
             let segment = segment_moments(&walk, min(walk.left, SEGMENT), shift, unit);
             block = combine(block, segment);

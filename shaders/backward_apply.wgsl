@@ -17,7 +17,7 @@ fn backward_apply(
         return;
     }
     let place = min(place_of(group, lane), params.places - 1u);
-    var mean: Sums;
+    var mean = Sums();
     if params.use_running == 0u {
         mean = Sums(means[at(0u, place)], means[at(1u, place)]);
     }

@@ -17,7 +17,7 @@ fn backward_finalize(
         return;
     }
     let place = group * COLUMNS + lane % COLUMNS;
-    var mine: Sums;
+    var mine = Sums();
     if place < params.places {
         for (var chunk = lane / COLUMNS; chunk < params.chunks; chunk += LANES / COLUMNS) {
             mine = combine(mine, Sums(partials[at(2u * chunk, place)], partials[at(2u * chunk + 1u, place)]));

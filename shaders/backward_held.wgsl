@@ -19,8 +19,8 @@ fn backward_held(
     let place = min(any_place, params.places - 1u);
     let start = walk_begin(group, lane);
     let s = standardize_at(place);
-    var xhat: Held;
-    var dy: Held;
+    var xhat = Held();
+    var dy = Held();
     var dy_sum = sum_of(splat(0.0));
     var dy_xhat_sum = sum_of(splat(0.0));
     var walk = start;

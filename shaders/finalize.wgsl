@@ -16,7 +16,7 @@ fn finalize(
         return;
     }
     let place = group * COLUMNS + lane % COLUMNS;
-    var mine: Moments;
+    var mine = Moments();
     if place < params.places {
         for (var chunk = lane / COLUMNS; chunk < params.chunks; chunk += LANES / COLUMNS) {
             let count = select(params.chunk_count, params.last_count, chunk + 1u == params.chunks);

@@ -19,9 +19,9 @@ fn segment_sums(walk: ptr<function, Walk>, count: u32, s: Standardize) -> Sums {
 
 fn accumulate(start: Walk, s: Standardize) -> Sums {
     var walk = start;
-    var sums: Sums;
+    var sums = Sums();
     while walk.left > 0u {
-        var block: Sums;
+        var block = Sums();
         for (var i = 0u; i < SEGMENTS && walk.left > 0u; i++) {
             block = combine(block, segment_sums(&walk, min(walk.left, SEGMENT), s));
         }

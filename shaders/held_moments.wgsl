@@ -1,7 +1,7 @@
 // The moments of what one workgroup holds: in each invocation first the mean, then the squares of deviations from it.
 
 fn held_moments(held: ptr<function, Held>, left: u32) -> Moments {
-    var moments: Moments;
+    var moments = Moments();
     if left == 0u {
         return moments;
     }

@@ -4,7 +4,7 @@
 alias Held = array<Value, HELD>;
 
 fn hold(start: Walk) -> Held {
-    var held: Held;
+    var held = Held();
     var walk = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {

@@ -1,6 +1,7 @@
 //! Backward: the gradients of a forward step.
 
 use crate::binding::{Bound, arrangement};
+use crate::dispatch::DispatchDescription;
 use crate::error::{PrepareError, Tensor};
 use crate::forward::{EvaluationStep, Statistics, TrainingStep};
 use crate::kernels::{Kernel, Tensors};
@@ -75,6 +76,12 @@ impl BackwardStep {
     /// How it will be done.
     pub fn plan(&self) -> &Plan {
         &self.prepared.plan
+    }
+
+    /// The step's dispatches as data, in the order of recording: for tests on other implementations of WebGPU.
+    #[doc(hidden)]
+    pub fn dispatches(&self) -> Vec<DispatchDescription> {
+        self.prepared.dispatches()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Training and evaluation forward: what is prepared, and what is recorded.
 
 use crate::binding::{Bound, arrangement};
+use crate::dispatch::DispatchDescription;
 use crate::error::{PrepareError, Tensor};
 use crate::kernels::{Kernel, Tensors};
 use crate::layer::BatchNorm;
@@ -100,6 +101,12 @@ macro_rules! step {
             /// How it will be done.
             pub fn plan(&self) -> &Plan {
                 &self.prepared.plan
+            }
+
+            /// The step's dispatches as data, in the order of recording: for tests on other implementations of WebGPU.
+            #[doc(hidden)]
+            pub fn dispatches(&self) -> Vec<DispatchDescription> {
+                self.prepared.dispatches()
             }
         }
 

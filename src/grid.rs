@@ -62,6 +62,11 @@ impl Grid {
         self.columns == self.lanes
     }
 
+    /// What it sets of the overrides in shaders/params.wgsl.
+    pub fn constants(&self) -> [(&'static str, f64); 2] {
+        [("LANES", self.lanes.into()), ("COLUMNS", self.columns.into())]
+    }
+
     /// Loads of one invocation.
     pub fn loads(&self) -> u64 {
         u64::from(self.chunk).div_ceil((self.lanes / self.columns).into())

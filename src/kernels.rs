@@ -169,7 +169,7 @@ impl Variant {
         all
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let Self { kernel, view, width, held, tensors } = self;
         let mut name = kernel.entry().to_owned();
         if !kernel.merges() {
@@ -190,7 +190,7 @@ impl Variant {
     }
 
     /// The shader: its files, one after the other.
-    fn source(&self) -> String {
+    pub fn source(&self) -> String {
         let value = match self.width {
             4 => files!("value_x4"),
             16 => files!("value_x16"),
@@ -330,7 +330,7 @@ impl Context {
             module: &module,
             entry_point: Some(variant.kernel.entry()),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[("LANES", grid.lanes.into()), ("COLUMNS", grid.columns.into())],
+                constants: &grid.constants(),
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,

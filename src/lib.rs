@@ -6,6 +6,7 @@ mod binding;
 mod cost;
 pub mod cpu;
 mod descriptor;
+mod dispatch;
 mod error;
 mod forward;
 mod grid;
@@ -22,6 +23,8 @@ mod state;
 
 pub use backward::{Backward, BackwardStep, Forward};
 pub use descriptor::{BatchNormDescriptor, Convention};
+#[doc(hidden)]
+pub use dispatch::{DispatchBinding, DispatchDescription};
 pub use error::{DescriptorError, PrepareError, ReadError, StateError, Tensor};
 pub use forward::{Evaluation, EvaluationStep, Statistics, Training, TrainingStep};
 pub use kernels::{Context, shaders};

@@ -3,6 +3,7 @@
 use bytemuck::bytes_of;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
+use crate::dispatch::{DispatchBinding, DispatchDescription};
 use crate::error::PrepareError;
 use crate::grid::Grid;
 use crate::kernels::{Kernel, Tensors, Variant};
@@ -31,6 +32,9 @@ struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     workgroups: [u32; 2],
+    variant: Variant,
+    constants: [(&'static str, f64); 2],
+    bound: Vec<DispatchBinding>,
 }
 
 /// The dispatches of one step, and the plan they follow.
@@ -48,6 +52,19 @@ impl Prepared {
             pass.set_bind_group(0, &dispatch.bindings, &[]);
             pass.dispatch_workgroups(x, y, 1);
         }
+    }
+
+    /// The same dispatches as data.
+    pub fn dispatches(&self) -> Vec<DispatchDescription> {
+        let describe = |dispatch: &Dispatch| DispatchDescription {
+            label: dispatch.variant.name(),
+            source: dispatch.variant.source(),
+            entry: dispatch.variant.kernel.entry(),
+            constants: dispatch.constants.to_vec(),
+            workgroups: [dispatch.workgroups[0], dispatch.workgroups[1], 1],
+            bindings: dispatch.bound.clone(),
+        };
+        self.dispatches.iter().map(describe).collect()
     }
 }
 
@@ -122,19 +139,18 @@ impl<'a> Preparation<'a> {
             contents: bytes_of(&params),
             usage: wgpu::BufferUsages::UNIFORM,
         });
-        let mut entries =
-            vec![wgpu::BindGroupEntry { binding: slot::PARAMS, resource: uniform.as_entire_binding() }];
-        entries.extend(bindings.iter().map(|(binding, buffer)| wgpu::BindGroupEntry {
-            binding: *binding,
-            resource: wgpu::BindingResource::Buffer(buffer.clone()),
-        }));
+        let mut bound =
+            vec![DispatchBinding::new(slot::PARAMS, &uniform.as_entire_buffer_binding(), bytes_of(&params))];
+        bound.extend(bindings.iter().map(|(slot, buffer)| DispatchBinding::new(*slot, buffer, &[])));
+        let entries: Vec<_> = bound.iter().map(DispatchBinding::entry).collect();
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label,
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
         self.plan.workgroups.push(grid.groups);
-        self.dispatches.push(Dispatch { pipeline, bindings, workgroups });
+        let constants = grid.constants();
+        self.dispatches.push(Dispatch { pipeline, bindings, workgroups, variant, constants, bound });
         Ok(())
     }
 

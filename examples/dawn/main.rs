@@ -1,0 +1,171 @@
+//! Writes what every kernel must do as data, for a WebGPU other than wgpu to do and be held to:
+//!
+//!     cargo run --example dawn -- target/dawn
+//!
+//! Prepares steps on this machine's adapter without running them, and writes their dispatches, the tensors they read
+//! and the results of the CPU twins. scripts/dawn/run.mjs runs them in Dawn, the WebGPU of Chromium; `make dawn` does
+//! both.
+
+mod cases;
+mod problem;
+mod recorder;
+mod script;
+mod tensors;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use wgpu_batchnorm::headless::Gpu;
+use wgpu_batchnorm::{
+    Backward, BackwardStep, BatchNorm, Context, Evaluation, Forward, Plan, PlanRequest, PrepareError,
+    Statistics, Training, wgpu,
+};
+
+use cases::{Spec, Work};
+use problem::{Problem, Truth};
+use recorder::Recorder;
+use script::Script;
+use tensors::{Placement, Tensors};
+
+/// The tolerances of tests/gpu.
+const FORWARD: f64 = 5e-7;
+const BACKWARD: f64 = 1e-6;
+
+/// Shaders that no plan uses: merging dispatches load 1 or 4 values at a time.
+const UNUSED: [&str; 2] = ["finalize_x16", "backward_finalize_x16"];
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/dawn".into()));
+    // A plan within WebGPU's default limits runs everywhere.
+    let gpu = Gpu::with_limits(|_| wgpu::Limits::default())?;
+    let contexts =
+        Contexts { machine: Context::new(&gpu.device), as_gpu: Context::with_plans_of_a_gpu(&gpu.device) };
+    let mut script = Script::default();
+    for spec in cases::all() {
+        add(&gpu, &contexts, &mut script, &spec).map_err(|error| format!("{}: {error}", spec.name()))?;
+    }
+    for (name, _) in wgpu_batchnorm::shaders() {
+        if script.runs(&name) == UNUSED.contains(&name.as_str()) {
+            return Err(format!("{name} is in no case, or is said to be in none").into());
+        }
+    }
+    script.write(&folder)?;
+    println!("{script} in {}", folder.display());
+    Ok(())
+}
+
+struct Contexts {
+    machine: Context,
+    as_gpu: Context,
+}
+
+fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Result<()> {
+    let problem = Problem::new(spec.extent);
+    let (statistics, update) = match spec.work {
+        Work::Training | Work::WithoutInputGradient => (Statistics::Batch, true),
+        Work::Frozen => (Statistics::Running, true),
+        Work::Evaluation => (Statistics::Running, false),
+    };
+    // Both ways of moving the running statistics, and of writing the gradients of weight and bias, have their cases.
+    let descriptor = problem.descriptor((spec.work != Work::Frozen).then_some(0.1));
+    let accumulate = spec.placement == Placement::Shared;
+    let before = 0.75;
+    let tensors = Tensors::new(gpu, &problem, spec.placement, before);
+    let context = if spec.gpu { &contexts.as_gpu } else { &contexts.machine };
+    let norm = BatchNorm::new(context, &descriptor)?;
+    norm.set_state(&gpu.queue, &problem.state)?;
+
+    let mut recorder = Recorder::new(gpu, script, spec.name());
+    let back = match spec.work {
+        Work::Evaluation => {
+            let plan = spec.plan;
+            let evaluation =
+                Evaluation { plan, ..Evaluation::new(tensors.input.binding(), tensors.output.binding()) };
+            let step = norm.prepare_evaluation(spec.extent.shape(), evaluation)?;
+            check_loads(spec, step.plan())?;
+            recorder.dispatch(step.dispatches());
+            prepare_backward(&norm, spec, &step, &tensors, accumulate)?
+        }
+        _ => {
+            let training = Training {
+                statistics,
+                plan: spec.plan,
+                ..Training::new(tensors.input.binding(), tensors.output.binding())
+            };
+            let step = norm.prepare_training(spec.extent.shape(), training)?;
+            check_loads(spec, step.plan())?;
+            recorder.dispatch(step.dispatches());
+            prepare_backward(&norm, spec, &step, &tensors, accumulate)?
+        }
+    };
+    check_loads(spec, back.plan())?;
+    recorder.dispatch(back.dispatches());
+
+    let before = if accumulate { before } else { 0.0 };
+    let truth = Truth::new(&problem, &descriptor, statistics, update, before);
+    expect(&mut recorder, &norm, spec, &tensors, truth);
+    recorder.finish();
+    Ok(())
+}
+
+fn prepare_backward(
+    norm: &BatchNorm,
+    spec: &Spec,
+    step: &impl Forward,
+    tensors: &Tensors,
+    accumulate: bool,
+) -> std::result::Result<BackwardStep, PrepareError> {
+    let learns = spec.work != Work::Evaluation;
+    let path = spec.plan.path.filter(|_| spec.work != Work::WithoutInputGradient);
+    let backward = Backward {
+        input_gradient: (spec.work != Work::WithoutInputGradient).then(|| tensors.input_gradient.binding()),
+        weight_gradient: learns.then(|| tensors.weight_gradient.binding()),
+        bias_gradient: learns.then(|| tensors.bias_gradient.binding()),
+        accumulate,
+        plan: PlanRequest { path, ..spec.plan },
+        ..Backward::new(tensors.kept_input.binding(), tensors.output_gradient.binding())
+    };
+    norm.prepare_backward(spec.extent.shape(), step, backward)
+}
+
+/// Fails where a case is not what it is for: more than one block of loads in an invocation.
+fn check_loads(spec: &Spec, plan: &Plan) -> Result<()> {
+    if !spec.long {
+        return Ok(());
+    }
+    let invocations = u64::from(plan.lanes()) * u64::from(plan.workgroups()[0]);
+    let loads = spec.extent.shape().elements() / (u64::from(plan.width()) * invocations);
+    if loads <= 1024 {
+        return Err(format!("{loads} loads of an invocation are too few: {plan}").into());
+    }
+    Ok(())
+}
+
+fn expect(recorder: &mut Recorder<'_>, norm: &BatchNorm, spec: &Spec, tensors: &Tensors, truth: Truth) {
+    let (forward, backward) = (spec.slack * FORWARD, spec.slack * BACKWARD);
+    if let (Some(mean), Some(variance), Some(batches)) =
+        (norm.running_mean(), norm.running_var(), norm.num_batches_tracked())
+    {
+        let layer = &truth.layer;
+        let scales = truth.running_mean_scales();
+        recorder.expect("running_mean", &mean, &layer.running_mean, scales, forward);
+        let scales = truth.running_var_scales();
+        recorder.expect("running_var", &variance, &layer.running_var, scales, forward);
+        let counts = vec![layer.num_batches_tracked; norm.features() as usize];
+        recorder.expect_exactly("batches", &batches, &counts);
+    }
+    let Tensors { output, input_gradient, weight_gradient, bias_gradient, .. } = tensors;
+    if !truth.y.is_empty() {
+        recorder.expect("y", &output.binding(), &truth.y, vec![truth.y_scale], forward);
+        if spec.work != Work::WithoutInputGradient {
+            recorder.expect("dx", &input_gradient.binding(), &truth.dx, vec![truth.dx_scale], backward);
+        }
+    }
+    if spec.work != Work::Evaluation {
+        let (weight, bias) = (weight_gradient.binding(), bias_gradient.binding());
+        recorder.expect("dweight", &weight, &truth.dweight, truth.dweight_scales, backward);
+        recorder.expect("dbias", &bias, &truth.dbias, truth.dbias_scales, backward);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a case computes on, and the truth about it from the CPU twins.
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand_distr::{Distribution, StandardNormal};
+use wgpu_batchnorm::{BatchNormDescriptor, Shape, State, Statistics, cpu};
+
+/// outer × features × inner values.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    pub outer: u32,
+    pub features: u32,
+    pub inner: u32,
+}
+
+impl Extent {
+    pub fn shape(self) -> Shape {
+        match self.inner {
+            1 => Shape::rows(self.outer, self.features),
+            inner => Shape::channels_first(self.outer, self.features, &[inner]),
+        }
+    }
+
+    fn feature_of(self, i: usize) -> usize {
+        i / self.inner as usize % self.features as usize
+    }
+}
+
+/// Tensors and a layer's state, the same for the same extent.
+pub struct Problem {
+    pub extent: Extent,
+    pub x: Vec<f32>,
+    pub dy: Vec<f32>,
+    pub state: State,
+}
+
+impl Problem {
+    pub fn new(extent: Extent) -> Self {
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut draw = |low, high| (0..extent.features).map(|_| rng.random_range(low..high)).collect();
+        let state = State {
+            weight: draw(0.5, 1.5),
+            bias: draw(-1.0, 1.0),
+            running_mean: draw(-1.0, 1.0),
+            running_var: draw(0.2, 3.0),
+            num_batches_tracked: 3,
+        };
+        Self { extent, x: tensor(extent, 11), dy: tensor(extent, 13), state }
+    }
+
+    pub fn descriptor(&self, momentum: Option<f32>) -> BatchNormDescriptor<'static> {
+        BatchNormDescriptor { features: self.extent.features, momentum, ..Default::default() }
+    }
+}
+
+/// Values whose features differ in mean and spread.
+fn tensor(extent: Extent, seed: u64) -> Vec<f32> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let affine: Vec<(f32, f32)> =
+        (0..extent.features).map(|_| (rng.random_range(-3.0..3.0), rng.random_range(0.5..2.0))).collect();
+    (0..extent.shape().elements() as usize)
+        .map(|i| {
+            let (mean, spread) = affine[extent.feature_of(i)];
+            let z: f32 = StandardNormal.sample(&mut rng);
+            z * spread + mean
+        })
+        .collect()
+}
+
+/// What a forward step and its backward must leave, and the scales of their errors, as tests/gpu has them.
+pub struct Truth {
+    pub layer: cpu::Layer,
+    pub y: Vec<f64>,
+    pub dx: Vec<f64>,
+    pub dweight: Vec<f64>,
+    pub dbias: Vec<f64>,
+    pub y_scale: f64,
+    pub dx_scale: f64,
+    pub dweight_scales: Vec<f64>,
+    pub dbias_scales: Vec<f64>,
+}
+
+impl Truth {
+    /// `before` is what the gradients of weight and bias are added to.
+    pub fn new(
+        problem: &Problem,
+        descriptor: &BatchNormDescriptor<'_>,
+        statistics: Statistics,
+        update: bool,
+        before: f32,
+    ) -> Self {
+        let Problem { extent, x, dy, state } = problem;
+        let shape = extent.shape();
+        let mut layer = cpu::Layer::with_state(descriptor, state);
+        let (y, record) = cpu::resident(x, shape, &mut layer, statistics, update);
+        let (dx, sums) = cpu::backward_resident(x, dy, shape, &record, statistics);
+        let before = f64::from(before);
+        let mut truth = Self {
+            y_scale: y.iter().fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs())),
+            layer,
+            y,
+            dx,
+            dweight: sums.iter().map(|s| before + s.dy_xhat).collect(),
+            dbias: sums.iter().map(|s| before + s.dy).collect(),
+            dx_scale: f64::MIN_POSITIVE,
+            dweight_scales: vec![before.abs().max(f64::MIN_POSITIVE); record.len()],
+            dbias_scales: vec![before.abs().max(f64::MIN_POSITIVE); record.len()],
+        };
+        for (i, (x, dy)) in x.iter().zip(dy).enumerate() {
+            let c = extent.feature_of(i);
+            let (r, g) = (record[c], f64::from(*dy));
+            truth.dbias_scales[c] += g.abs();
+            truth.dweight_scales[c] += (g * (f64::from(*x) - r.mean) * r.invstd).abs();
+            truth.dx_scale = truth.dx_scale.max((r.weight * r.invstd * g).abs());
+        }
+        truth
+    }
+
+    pub fn running_mean_scales(&self) -> Vec<f64> {
+        let cpu::Layer { running_mean, running_var, .. } = &self.layer;
+        running_mean.iter().zip(running_var).map(|(mean, var)| mean.abs().max(var.sqrt())).collect()
+    }
+
+    pub fn running_var_scales(&self) -> Vec<f64> {
+        self.layer.running_var.iter().map(|var| var.max(f64::from(f32::MIN_POSITIVE))).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! A folder that any WebGPU can work off, whatever the layer is like: dispatches as data, and what they must leave.
+//!
+//! `script.json` lists cases, `data.bin` has the bytes they refer to by offset (little-endian, 8 bytes aligned), and
+//! `shaders/` the WGSL. scripts/dawn/run.mjs reads it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// Buffers, dispatches in order, and what must be in the buffers after them.
+#[derive(Serialize, Default)]
+pub struct Case {
+    pub name: String,
+    pub buffers: Vec<Buffer>,
+    pub dispatches: Vec<Dispatch>,
+    pub expectations: Vec<Expectation>,
+}
+
+/// A buffer of so many bytes, which begin at `data` of data.bin, or are zero.
+#[derive(Serialize)]
+pub struct Buffer {
+    pub name: String,
+    pub size: u64,
+    pub data: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub struct Dispatch {
+    pub label: String,
+    /// Path in the folder.
+    pub shader: String,
+    pub entry: &'static str,
+    pub constants: BTreeMap<&'static str, f64>,
+    pub workgroups: [u32; 3],
+    pub bindings: Vec<Binding>,
+}
+
+#[derive(Serialize)]
+pub struct Binding {
+    pub group: u32,
+    pub binding: u32,
+    pub buffer: String,
+    pub offset: u64,
+    pub size: u64,
+    /// `uniform` or `storage`.
+    pub kind: &'static str,
+}
+
+/// Values that a buffer must have from some byte on.
+#[derive(Serialize)]
+pub struct Expectation {
+    pub what: &'static str,
+    pub buffer: String,
+    pub offset: u64,
+    pub count: usize,
+    /// Where the values begin in data.bin.
+    pub data: u64,
+    /// Nothing where the values are u32, to be met exactly. Else they are float64 for float32 of the buffer.
+    pub measure: Option<Measure>,
+}
+
+/// |got - want| / scale may be up to the tolerance. There is a scale for each value, or one for all.
+#[derive(Serialize)]
+pub struct Measure {
+    pub scales: Vec<f64>,
+    pub tolerance: f64,
+}
+
+/// All cases, and the bytes and shaders they share.
+#[derive(Default)]
+pub struct Script {
+    cases: Vec<Case>,
+    data: Vec<u8>,
+    offsets: HashMap<Vec<u8>, u64>,
+    shaders: BTreeMap<String, String>,
+}
+
+impl Script {
+    pub fn add(&mut self, case: Case) {
+        self.cases.push(case);
+    }
+
+    /// Where bytes like these are in data.bin; most tensors are part of many cases.
+    pub fn data(&mut self, bytes: &[u8]) -> u64 {
+        if let Some(offset) = self.offsets.get(bytes) {
+            return *offset;
+        }
+        self.data.resize(self.data.len().next_multiple_of(8), 0);
+        let offset = self.data.len() as u64;
+        self.data.extend_from_slice(bytes);
+        self.offsets.insert(bytes.to_vec(), offset);
+        offset
+    }
+
+    /// The path of a shader in the folder.
+    pub fn shader(&mut self, label: &str, source: String) -> String {
+        let path = format!("shaders/{label}.wgsl");
+        let known = self.shaders.entry(path.clone()).or_insert_with(|| source.clone());
+        assert!(*known == source, "two shaders are named {label}");
+        path
+    }
+
+    /// Whether a case runs this shader.
+    pub fn runs(&self, label: &str) -> bool {
+        self.shaders.contains_key(&format!("shaders/{label}.wgsl"))
+    }
+
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder.join("shaders"))?;
+        for (path, source) in &self.shaders {
+            std::fs::write(folder.join(path), source)?;
+        }
+        std::fs::write(folder.join("data.bin"), &self.data)?;
+        std::fs::write(folder.join("script.json"), serde_json::to_string(&self.cases)?)
+    }
+}
+
+impl std::fmt::Display for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (cases, shaders, bytes) = (self.cases.len(), self.shaders.len(), self.data.len());
+        write!(f, "{cases} cases of {shaders} shaders, {:.1} MB of data", bytes as f64 / 1e6)
+    }
+}

@@ -1,0 +1,99 @@
+//! Where the tensors of a case lie.
+
+use wgpu_batchnorm::headless::Gpu;
+use wgpu_batchnorm::wgpu;
+
+use crate::problem::Problem;
+
+/// How tensors lie in buffers; each way is a shader of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Each in a buffer of its own.
+    Separate,
+    /// All in one buffer.
+    Shared,
+    /// y over a copy of x, dx over dy.
+    InPlace,
+}
+
+/// A range of a buffer.
+#[derive(Clone)]
+pub struct Range {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    size: u64,
+}
+
+impl Range {
+    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
+        let Self { buffer, offset, size } = self;
+        wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) }
+    }
+}
+
+pub struct Tensors {
+    /// x as the forward step reads it.
+    pub input: Range,
+    pub output: Range,
+    /// x as the backward step reads it: the same, but where y has taken its place.
+    pub kept_input: Range,
+    pub output_gradient: Range,
+    pub input_gradient: Range,
+    pub weight_gradient: Range,
+    pub bias_gradient: Range,
+}
+
+impl Tensors {
+    /// The gradients of weight and bias hold `before` to begin with.
+    pub fn new(gpu: &Gpu, problem: &Problem, placement: Placement, before: f32) -> Self {
+        let (Problem { x, dy, .. }, zeros) = (problem, vec![0.0; problem.x.len()]);
+        let gradient = vec![before; problem.extent.features as usize];
+        let parts: [&[f32]; 6] = [x, &zeros, dy, &zeros, &gradient, &gradient];
+        let [input, output, output_gradient, input_gradient, weight_gradient, bias_gradient] = match placement
+        {
+            Placement::Shared => in_one_buffer(gpu, parts),
+            Placement::Separate | Placement::InPlace => parts.map(|part| in_its_own_buffer(gpu, part)),
+        };
+        let tensors = Self {
+            kept_input: input.clone(),
+            input,
+            output,
+            output_gradient,
+            input_gradient,
+            weight_gradient,
+            bias_gradient,
+        };
+        match placement {
+            Placement::Separate | Placement::Shared => tensors,
+            Placement::InPlace => Self {
+                kept_input: in_its_own_buffer(gpu, x),
+                output: tensors.input.clone(),
+                input_gradient: tensors.output_gradient.clone(),
+                ..tensors
+            },
+        }
+    }
+}
+
+fn in_its_own_buffer(gpu: &Gpu, values: &[f32]) -> Range {
+    // No buffer is empty.
+    let buffer = if values.is_empty() { gpu.empty(1) } else { gpu.upload(values) };
+    Range { buffer, offset: 0, size: values.len() as u64 * 4 }
+}
+
+fn in_one_buffer<const N: usize>(gpu: &Gpu, parts: [&[f32]; N]) -> [Range; N] {
+    // A margin before and between them, 256 bytes aligned as bindings have to be.
+    let mut values = vec![0.0; 64];
+    let offsets = parts.map(|part| {
+        let offset = values.len();
+        values.extend_from_slice(part);
+        values.resize(values.len().next_multiple_of(64) + 64, 0.0);
+        offset
+    });
+    let buffer = gpu.upload(&values);
+    std::array::from_fn(|i| Range {
+        buffer: buffer.clone(),
+        offset: offsets[i] as u64 * 4,
+        size: parts[i].len() as u64 * 4,
+    })
+}

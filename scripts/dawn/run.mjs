@@ -1,0 +1,107 @@
+// Runs a folder of dispatches in Dawn and holds what they leave against what they must: node run.mjs FOLDER.
+// examples/dawn writes such a folder, and examples/dawn/script.rs says what is in it.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { download, makeBuffer, openDevice } from './webgpu.mjs';
+
+const folder = process.argv[2];
+if (!folder) {
+  console.error('usage: node run.mjs FOLDER');
+  process.exit(2);
+}
+const cases = JSON.parse(readFileSync(join(folder, 'script.json'), 'utf8'));
+const data = readFileSync(join(folder, 'data.bin'));
+const device = await openDevice();
+
+const pipelines = new Map();
+
+function pipelineOf({ shader, entry, constants }) {
+  const key = JSON.stringify([shader, entry, constants]);
+  if (!pipelines.has(key)) {
+    const module = device.createShaderModule({ code: readFileSync(join(folder, shader), 'utf8') });
+    const compute = { module, entryPoint: entry, constants };
+    pipelines.set(key, device.createComputePipeline({ layout: 'auto', compute }));
+  }
+  return pipelines.get(key);
+}
+
+function makeBuffers({ buffers, dispatches }) {
+  const bindings = dispatches.flatMap((dispatch) => dispatch.bindings);
+  const uniforms = new Set(bindings.filter(({ kind }) => kind === 'uniform').map(({ buffer }) => buffer));
+  const make = ({ name, size, data: offset }) => {
+    const usage = uniforms.has(name) ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE;
+    const contents = offset === null ? null : data.subarray(offset, offset + size);
+    return [name, makeBuffer(device, size, usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, contents)];
+  };
+  return new Map(buffers.map(make));
+}
+
+function record(pass, dispatch, buffers) {
+  const pipeline = pipelineOf(dispatch);
+  pass.setPipeline(pipeline);
+  for (const group of new Set(dispatch.bindings.map((binding) => binding.group))) {
+    const entries = dispatch.bindings
+      .filter((binding) => binding.group === group)
+      .map(({ binding, buffer, offset, size }) => ({
+        binding,
+        resource: { buffer: buffers.get(buffer), offset, size },
+      }));
+    pass.setBindGroup(group, device.createBindGroup({ layout: pipeline.getBindGroupLayout(group), entries }));
+  }
+  pass.dispatchWorkgroups(...dispatch.workgroups);
+}
+
+// The values that an expectation is about, those it wants, and whether the worst of them will do.
+function compare({ what, offset, count, data: begin, measure }, bytes) {
+  const at = data.byteOffset + begin;
+  if (!measure) {
+    const [got, want] = [new Uint32Array(bytes, offset, count), new Uint32Array(data.buffer, at, count)];
+    const wrong = want.findIndex((value, i) => value !== got[i]);
+    return { ok: wrong < 0, text: wrong < 0 ? '' : `${what}[${wrong}] is ${got[wrong]}, not ${want[wrong]}` };
+  }
+  const [got, want] = [new Float32Array(bytes, offset, count), new Float64Array(data.buffer, at, count)];
+  const { scales, tolerance } = measure;
+  let worst = 0;
+  for (let i = 0; i < count; i++) {
+    const error = Math.abs(got[i] - want[i]) / scales[scales.length === 1 ? 0 : i];
+    if (!(error <= worst)) worst = error; // a NaN, too
+    if (Number.isNaN(worst)) break;
+  }
+  return { ok: worst <= tolerance, text: `${what} ${worst.toExponential(1)}` };
+}
+
+// What became of each expectation, and Dawn's own complaints.
+async function run(script) {
+  device.pushErrorScope('out-of-memory');
+  device.pushErrorScope('validation');
+  const buffers = makeBuffers(script);
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const dispatch of script.dispatches) record(pass, dispatch, buffers);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  const outcomes = [];
+  const downloads = new Map();
+  for (const expectation of script.expectations) {
+    const { buffer } = expectation;
+    if (!downloads.has(buffer)) downloads.set(buffer, await download(device, buffers.get(buffer)));
+    outcomes.push(compare(expectation, downloads.get(buffer)));
+  }
+  for (const buffer of buffers.values()) buffer.destroy();
+  for (const error of [await device.popErrorScope(), await device.popErrorScope()]) {
+    if (error) outcomes.push({ ok: false, text: error.message });
+  }
+  return outcomes;
+}
+
+let failed = 0;
+for (const script of cases) {
+  const outcomes = await run(script);
+  const ok = outcomes.length > 0 && outcomes.every((outcome) => outcome.ok);
+  const texts = outcomes.filter(({ text }) => text).map(({ text, ok }) => (ok ? text : `${text} (!)`));
+  console.log(`${ok ? 'ok    ' : 'FAILED'} ${script.name}: ${texts.join(', ')}`);
+  if (!ok) failed += 1;
+}
+device.destroy();
+console.log(`${cases.length - failed} passed, ${failed} failed`);
+process.exit(failed || cases.length === 0 ? 1 : 0);
