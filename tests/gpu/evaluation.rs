@@ -1,10 +1,12 @@
 //! Evaluation against the CPU reference.
 
+use testkit::close::assert_output;
+use testkit::layer::{cut, descriptor, layer, read_state};
+use testkit::plans::{plans, without_path};
+use testkit::random::{state, tensor};
+use testkit::scales::FORWARD;
+use testkit::train::evaluate;
 use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, Statistics, cpu};
-
-use crate::support::{
-    FORWARD, assert_close, cut, descriptor, evaluate, layer, max_abs, plans, read_state, state, tensor,
-};
 
 #[test]
 fn running_statistics_normalize_and_nothing_changes() {
@@ -21,16 +23,15 @@ fn running_statistics_normalize_and_nothing_changes() {
         let descriptor = descriptor(shape.features());
         let before = state(shape.features(), 3);
         let x = tensor(shape, 17);
-        let (want, _) = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
-        let scale = max_abs(&want);
+        let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
         let requests: Vec<_> = match shape.elements() {
-            0..10_000 => plans(shape).into_iter().map(|plan| PlanRequest { path: None, ..plan }).collect(),
+            0..10_000 => plans(shape).into_iter().map(without_path).collect(),
             _ => vec![PlanRequest::default()],
         };
         for plan in requests {
             let norm = layer(&descriptor, &before);
             let y = evaluate(&norm, shape, &x, plan);
-            assert_close(&format!("{shape}, {plan:?}"), &y, &want, |_| scale, FORWARD);
+            assert_output(&format!("{shape}, {plan:?}"), &y, shape, &x, &want, FORWARD);
             assert_eq!(read_state(&norm), before, "{shape}, {plan:?}");
         }
     }
@@ -44,8 +45,8 @@ fn without_running_statistics_the_batch_normalizes() {
     let norm = layer(&descriptor, &before);
     let x = tensor(shape, 17);
     let mut reference = cpu::Layer::with_state(&descriptor, &before);
-    let (want, _) = cpu::resident(&x, shape, &mut reference, Statistics::Batch, false);
-    let scale = max_abs(&want);
-    assert_close("y", &evaluate(&norm, shape, &x, PlanRequest::default()), &want, |_| scale, FORWARD);
+    let want = cpu::resident(&x, shape, &mut reference, Statistics::Batch, false);
+    let y = evaluate(&norm, shape, &x, PlanRequest::default());
+    assert_output("batch statistics", &y, shape, &x, &want, FORWARD);
     assert_eq!(read_state(&norm), cut(&descriptor, &before));
 }
