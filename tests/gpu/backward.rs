@@ -1,6 +1,6 @@
 //! What backward promises beside parity: the frozen formulas, gradients left out or accumulated, sums that vanish.
 
-use testkit::close::{assert_close, assert_gradients, max_abs};
+use testkit::close::{assert_close, assert_gradients, assert_trained, max_abs};
 use testkit::gpu::{gpu, values, whole};
 use testkit::layer::{descriptor, layer};
 use testkit::layout::feature_of;
@@ -90,6 +90,25 @@ fn running_statistics_are_constants() {
                 (cpu::backward_frozen(&dy, shape, &record), Pass::of(&x, shape, &record).gradients(&dy));
             let scale = |i| scale.dx[feature_of(shape, i)];
             assert_close(&format!("{shape}, {plan:?}"), &values(&gradients.dx), &want, scale, BACKWARD);
+        }
+    }
+}
+
+/// A single dy, at the value nearest to its feature's mean, leaves dweight nearly 0 and with the error of the mean.
+#[test]
+fn one_hot_gradients() {
+    for shape in shapes() {
+        let (x, before) = (tensor(shape, 121), state(shape.features(), 122));
+        let d = descriptor(shape.features());
+        let reference = cpu::Layer::with_state(&d, &before);
+        let (_, record) = cpu::resident(&x, shape, &mut reference.clone(), Statistics::Batch, false);
+        let distance = |i: &usize| (f64::from(x[*i]) - record[feature_of(shape, *i)].mean).abs();
+        let nearest = (0..x.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
+        let mut dy = vec![0.0; x.len()];
+        dy[nearest] = 3.0;
+        for plan in plans(shape) {
+            let got = train(&layer(&d, &before), shape, &x, &dy, plan);
+            assert_trained(&format!("{shape}, {plan:?}"), &got, shape, &reference, &x, &dy);
         }
     }
 }

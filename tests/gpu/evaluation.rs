@@ -1,7 +1,8 @@
 //! Evaluation against the CPU reference.
 
-use testkit::close::assert_output;
+use testkit::close::{assert_output, max_abs};
 use testkit::layer::{cut, descriptor, layer, read_state};
+use testkit::layout::feature_of;
 use testkit::plans::{plans, without_path};
 use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
@@ -49,4 +50,26 @@ fn without_running_statistics_the_batch_normalizes() {
     let y = evaluate(&norm, shape, &x, PlanRequest::default());
     assert_output("batch statistics", &y, shape, &x, &want, FORWARD);
     assert_eq!(read_state(&norm), cut(&descriptor, &before));
+}
+
+/// Where y = x̂·weight + bias is nearly 0 everywhere, float32 keeps the error that the terms have.
+#[test]
+fn evaluation_that_cancels_against_the_bias() {
+    for shape in [Shape::rows(1, 48), Shape::rows(3, 7), Shape::channels_first(1, 5, &[3])] {
+        let descriptor = descriptor(shape.features());
+        let c = shape.features() as usize;
+        let mut before = state(shape.features(), 4);
+        let x: Vec<f32> =
+            (0..shape.elements() as usize).map(|i| 100.0 + feature_of(shape, i) as f32).collect();
+        for c in 0..c {
+            let invstd = 1.0 / (before.running_var[c] + descriptor.eps).sqrt();
+            before.bias[c] = -(100.0 + c as f32 - before.running_mean[c]) * invstd * before.weight[c];
+        }
+        let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
+        assert!(max_abs(&want.0) < 1e-3, "required that y cancels");
+        for plan in plans(shape).into_iter().map(without_path) {
+            let y = evaluate(&layer(&descriptor, &before), shape, &x, plan);
+            assert_output(&format!("{shape}, {plan:?}"), &y, shape, &x, &want, FORWARD);
+        }
+    }
 }
