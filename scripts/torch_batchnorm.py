@@ -16,7 +16,7 @@ import time
 import torch
 from torch.nn.functional import batch_norm
 
-# Reads and writes of the tensor, as in benches/throughput/shapes.rs.
+# Reads and writes of the tensor, as in testkit/src/bench/shapes.rs.
 TENSORS_MOVED = {"training_forward": 3, "evaluation": 2, "backward": 5, "training_step": 8}
 TENSORS_COPIED = 2
 WARM_UP, MEASURE, SAMPLES = 0.3, 1.0, 9

@@ -1,12 +1,6 @@
 //! That recording a step allocates nothing. A binary of its own: it counts what its allocator does.
 
-#[path = "../benches/recording/bare.rs"]
-mod bare;
-#[path = "../benches/recording/steps.rs"]
-mod steps;
-
-use bare::Bare;
-use steps::Steps;
+use testkit::recording::{Bare, Steps};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{Path, wgpu};
 

@@ -1,17 +1,12 @@
 //! `cargo bench --bench recording`: what the CPU pays for a layer in a pass, beside as many bare dispatches, and how
 //! often each allocates. Nothing is submitted.
 
-mod bare;
-mod steps;
-
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
+use testkit::recording::{Bare, Steps};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{Path, wgpu};
-
-use bare::Bare;
-use steps::Steps;
 
 /// Steps in a pass: few enough that wgpu's list of commands costs no new pages of memory each time.
 const STEPS: usize = 32;

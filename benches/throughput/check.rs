@@ -1,11 +1,11 @@
 //! Before anything is timed: the bench's own batch normalization on the CPU against the crate's float64 reference.
 
+use testkit::bench::shapes::Case;
 use wgpu_batchnorm::cpu as reference;
 use wgpu_batchnorm::{BatchNormDescriptor, Statistics};
 
 use crate::cpu::{Layer, Layout};
 use crate::layer::shape;
-use crate::shapes::Case;
 use crate::values;
 
 /// Panics where a result is off by more than float32 with plain sums may be.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
+use testkit::bench::results::{Entry, Results};
+use testkit::bench::shapes::{self, Work};
 
-use crate::results::{Entry, Results};
-use crate::shapes::{self, Work};
 use crate::table::{geometric_mean, target_directory};
 
 /// Whose times are shown, and under which title. Ours comes first.

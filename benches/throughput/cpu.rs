@@ -7,8 +7,8 @@
 //! feature in a plane, of every feature in rows.
 
 use rayon::prelude::*;
+use testkit::bench::shapes::Case;
 
-use crate::shapes::Case;
 use crate::vector;
 
 /// Values of a task: enough to be worth a thread's while, few enough to stay in its cache.

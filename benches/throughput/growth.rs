@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
+use testkit::bench::shapes::{Case, Work};
 use wgpu_batchnorm::{Context, wgpu};
 
 use crate::device::{Device, Record, medians};
 use crate::layer::Layer;
 use crate::roof::{Roof, TENSORS_COPIED};
-use crate::shapes::{Case, Work};
 use crate::values;
 
 const SMALLEST: u64 = 4 << 10;

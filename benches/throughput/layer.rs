@@ -1,13 +1,15 @@
 //! The layer on the device, with all its works prepared on the same tensors.
 
+use testkit::bench::shapes::{Case, Work};
+use testkit::gpu::whole;
+use testkit::layer::descriptor;
+use testkit::prepare::{self, Gradients};
 use wgpu_batchnorm::wgpu;
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Evaluation, EvaluationStep, Plan, Shape,
-    Training, TrainingStep,
+    BackwardStep, BatchNorm, Context, EvaluationStep, Plan, PlanRequest, Shape, TrainingStep,
 };
 
 use crate::device::Device;
-use crate::shapes::{Case, Work};
 
 /// As the layer takes it.
 pub fn shape(Case { axes, last, .. }: &Case) -> Shape {
@@ -33,12 +35,9 @@ pub struct Layer {
 
 impl Layer {
     pub fn new(device: &Device, context: &Context, case: &Case, x: &[f32], dy: &[f32]) -> Self {
-        let features = shape(case).features();
-        let norm = BatchNorm::new(context, &BatchNormDescriptor { features, ..Default::default() });
+        let norm = BatchNorm::new(context, &descriptor(shape(case).features()));
         let norm = norm.expect("the layer's state fits any device");
-        let sets = (0..device.sets(4 * case.bytes()))
-            .map(|_| Set::new(device, &norm, case, x, dy).unwrap_or_else(|e| panic!("{}: {e}", case.name)))
-            .collect();
+        let sets = (0..device.sets(4 * case.bytes())).map(|_| Set::new(device, &norm, case, x, dy)).collect();
         Self { sets }
     }
 
@@ -73,30 +72,24 @@ impl Layer {
 }
 
 impl Set {
-    fn new(
-        device: &Device,
-        norm: &BatchNorm,
-        case: &Case,
-        x: &[f32],
-        dy: &[f32],
-    ) -> Result<Self, wgpu_batchnorm::PrepareError> {
+    fn new(device: &Device, norm: &BatchNorm, case: &Case, x: &[f32], dy: &[f32]) -> Self {
         let gpu = &device.gpu;
         let (x, y) = (gpu.upload(x), gpu.empty(x.len()));
         let (dy, dx) = (gpu.upload(dy), gpu.empty(dy.len()));
         let gradient = || gpu.empty(case.features());
-        let (weight_gradient, bias_gradient) = (gradient(), gradient());
-        let bound = wgpu::Buffer::as_entire_buffer_binding;
-        let training = norm.prepare_training(shape(case), Training::new(bound(&x), bound(&y)))?;
-        let evaluation = norm.prepare_evaluation(shape(case), Evaluation::new(bound(&x), bound(&y)))?;
-        let backward = Backward {
-            input_gradient: Some(bound(&dx)),
-            weight_gradient: Some(bound(&weight_gradient)),
-            bias_gradient: Some(bound(&bias_gradient)),
-            ..Backward::new(bound(&x), bound(&dy))
+        let (dweight, dbias) = (gradient(), gradient());
+        let (shape, plan) = (shape(case), PlanRequest::default());
+        let training = prepare::training(norm, shape, whole(&x), whole(&y), plan);
+        let evaluation = prepare::evaluation(norm, shape, whole(&x), whole(&y), plan);
+        let gradients = Gradients {
+            dx: Some(whole(&dx)),
+            dweight: Some(whole(&dweight)),
+            dbias: Some(whole(&dbias)),
+            accumulate: false,
         };
-        let backward = norm.prepare_backward(shape(case), &training, backward)?;
+        let backward = prepare::backward(norm, shape, &training, [whole(&x), whole(&dy)], gradients, plan);
         // The record that backward alone reads.
         gpu.run(|pass| training.record(pass)).expect("the device was lost");
-        Ok(Self { x, y, training, evaluation, backward })
+        Self { x, y, training, evaluation, backward }
     }
 }

@@ -6,9 +6,7 @@ mod cpu;
 mod device;
 mod growth;
 mod layer;
-mod results;
 mod roof;
-mod shapes;
 mod table;
 mod vector;
 
@@ -19,13 +17,14 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use rand::{SeedableRng, rngs::SmallRng};
 use rand_distr::{Distribution, Normal};
 use rayon::ThreadPool;
+use testkit::bench::shapes::{Case, Work, group};
+use testkit::gpu::{download, whole};
 use wgpu_batchnorm::Context;
 use wgpu_batchnorm::headless::Gpu;
 
 use device::Device;
 use layer::Layer;
 use roof::{Copies, Roof, TENSORS_COPIED};
-use shapes::{Case, Work};
 use table::{Measured, Who};
 
 const ABOUT: &str = "\
@@ -76,12 +75,12 @@ fn main() {
         device: &device,
     };
     let mut results = Measured::new(device.gpu.describe());
-    for case in shapes::group("everyday") {
+    for case in group("everyday") {
         bench.case(&mut criterion, &mut results, &case, &Who::ALL);
     }
-    let mut others = shapes::group("awkward");
+    let mut others = group("awkward");
     if !device.software {
-        others.extend(shapes::group("large"));
+        others.extend(group("large"));
     }
     for case in others {
         bench.case(&mut criterion, &mut results, &case, &[Who::Gpu, Who::CopyKernel]);
@@ -167,15 +166,15 @@ impl Bench<'_> {
     /// The layer and the best copy on the device, after a look at what they compute.
     fn prepare(&self, case: &Case, host: &mut Host) -> (Layer, Copies) {
         let layer = Layer::new(self.device, &self.context, case, &host.x, &host.dy);
-        let result =
-            |what| self.device.gpu.download(layer.tensors()[0].1).unwrap_or_else(|e| panic!("{what}: {e}"));
-        let y = result("y");
+        let gpu = &self.device.gpu;
+        let result = || download::<f32>(&gpu.device, &gpu.queue, whole(layer.tensors()[0].1));
+        let y = result();
         host.time(&self.all_threads, Work::TrainingForward, 1);
         let off = y.iter().zip(&host.y).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off < 1e-4, "{}: the device's y is off by {off:e} from the CPU's", case.name);
         let copies = self.roof.best(&layer.tensors(), self.rounds);
         self.device.time_passes(1, &|pass, i| copies.record(pass, i));
-        assert!(result("copy") == host.x, "{}: the copy kernel did not copy", case.name);
+        assert!(result() == host.x, "{}: the copy kernel did not copy", case.name);
         (layer, copies)
     }
 

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use testkit::gpu::whole;
+use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
 
 use crate::device::Device;
@@ -68,40 +70,20 @@ impl<'a> Roof<'a> {
         // SAFETY: every index is below the length of y, and x is bound as long; the loop ends there.
         let module =
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) };
-        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: Some(if kernel.loads == 1 { "copy_one" } else { "copy_many" }),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[("LANES", kernel.lanes.into()), ("LOADS", kernel.loads.into())],
-                ..Default::default()
-            },
-            cache: None,
-        })
+        let entry_point = if kernel.loads == 1 { "copy_one" } else { "copy_many" };
+        let constants = [("LANES", kernel.lanes.into()), ("LOADS", kernel.loads.into())];
+        testkit::kernel::pipeline(device, &module, entry_point, &constants)
     }
 
     /// The kernel, bound to these pairs of tensors.
     fn bind(&self, kernel: Kernel, tensors: &[(&wgpu::Buffer, &wgpu::Buffer)]) -> Copies {
         let device = &self.device.gpu.device;
         let pipeline = self.pipeline(kernel);
-        let bindings = tensors.iter().map(|(x, y)| {
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: None,
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &[
-                    wgpu::BindGroupEntry { binding: 0, resource: x.as_entire_binding() },
-                    wgpu::BindGroupEntry { binding: 1, resource: y.as_entire_binding() },
-                ],
-            })
-        });
         let limit = device.limits().max_compute_workgroups_per_dimension;
-        Copies {
-            kernel,
-            bindings: bindings.collect(),
-            workgroups: kernel.workgroups(tensors[0].0.size() / 4, limit),
-            pipeline: pipeline.clone(),
-        }
+        let workgroups = kernel.workgroups(tensors[0].0.size() / 4, limit);
+        let bind =
+            |&(x, y): &(_, _)| Dispatch::new(device, &pipeline, [(0, whole(x)), (1, whole(y))], workgroups);
+        Copies { kernel, dispatches: tensors.iter().map(bind).collect() }
     }
 
     /// The fastest kernel for these pairs of tensors, by `rounds` rounds over all candidates.
@@ -128,16 +110,11 @@ impl<'a> Roof<'a> {
 /// Copies of a tensor, ready to be recorded.
 pub struct Copies {
     pub kernel: Kernel,
-    pipeline: wgpu::ComputePipeline,
-    bindings: Vec<wgpu::BindGroup>,
-    workgroups: [u32; 2],
+    dispatches: Vec<Dispatch>,
 }
 
 impl Copies {
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, iteration: u64) {
-        let [x, y] = self.workgroups;
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bindings[iteration as usize % self.bindings.len()], &[]);
-        pass.dispatch_workgroups(x, y, 1);
+        self.dispatches[iteration as usize % self.dispatches.len()].record(pass);
     }
 }

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
+use testkit::bench::results::{About, Entry, Results, load};
+use testkit::bench::shapes::{Case, Work};
 use wgpu_batchnorm::Plan;
 
-use crate::results::{About, Entry, Results, load};
 use crate::roof::Kernel;
-use crate::shapes::{Case, Work};
 
 /// Who did the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

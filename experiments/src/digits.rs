@@ -7,12 +7,14 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Normal};
 use serde::Serialize;
+use testkit::gpu::download;
+use testkit::kernel::Dispatch;
 
 use crate::data::{Classification, Images};
 use crate::gpu::Gpu;
-use crate::kernels::{Activation, Dispatch, Step};
+use crate::kernels::{Activation, Step};
 use crate::network::{Linear, Loss, Mode, Network, Normalization, Pass};
-use crate::tensor::{Tensor, download};
+use crate::tensor::Tensor;
 use crate::trainer::Run;
 
 pub const STEPS: u32 = 2000;
@@ -257,13 +259,13 @@ pub fn train<'a>(gpu: &'a Gpu, task: &Task, plan: &Plan) -> Result<Trained<'a>> 
     let outcome = run.train(gpu, measure)?;
     gpu.submit(|encoder| measure(steps, encoder));
 
-    let correct: Vec<u32> = download(&gpu.device, &gpu.queue, &evaluation.correct);
+    let correct: Vec<u32> = download(&gpu.device, &gpu.queue, evaluation.correct.binding());
     let marks: Vec<u32> = (0..records).map(|record| record * EVERY).collect();
     let watched = watched.map(|_| Watched {
         steps: marks.clone(),
         rows: (kept / features) as usize,
         features: features as usize,
-        values: download(&gpu.device, &gpu.queue, &history),
+        values: download(&gpu.device, &gpu.queue, history.binding()),
     });
     let curve = Curve {
         steps: marks,

@@ -5,13 +5,13 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use testkit::gpu::download;
 use wgpu_batchnorm::Convention;
 
 use crate::digits::{Curve, Plan, Task, Watch, train};
 use crate::gpu::Gpu;
 use crate::kernels::Step;
 use crate::network::{Mode, Network, Normalization};
-use crate::tensor::download;
 
 /// Accuracy of one trained net on the test set, evaluated with the statistics of batches of `batch` images.
 #[derive(Clone, Debug, Serialize)]
@@ -56,7 +56,7 @@ fn accuracy_on_batches(gpu: &Gpu, task: &Task, network: &Network, batch: u32, or
             pass.forward(&mut compute);
         });
     }
-    let correct: Vec<u32> = download(&gpu.device, &gpu.queue, &pass.correct);
+    let correct: Vec<u32> = download(&gpu.device, &gpu.queue, pass.correct.binding());
     Ok(correct.iter().sum::<u32>() as f32 / (batches * batch) as f32)
 }
 

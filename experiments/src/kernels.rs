@@ -2,6 +2,7 @@
 //!
 //! A [`Dispatch`] is prepared once (it allocates) and recorded as often as wanted (it does not).
 
+use testkit::kernel::{self, Dispatch};
 use wgpu_batchnorm::wgpu::{self, BufferBinding, util::DeviceExt as _};
 
 macro_rules! kernel {
@@ -42,21 +43,6 @@ pub struct Step {
     pub seed: u32,
     /// Learning rate.
     pub rate: f32,
-}
-
-/// A pipeline with its buffers bound and its number of workgroups.
-pub struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    bindings: wgpu::BindGroup,
-    workgroups: [u32; 2],
-}
-
-impl Dispatch {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bindings, &[]);
-        pass.dispatch_workgroups(self.workgroups[0], self.workgroups[1], 1);
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,24 +93,11 @@ pub struct Kernels {
 
 impl Kernels {
     pub fn new(device: &wgpu::Device) -> Self {
-        let modules = SOURCES.map(|(name, source)| {
-            let descriptor = wgpu::ShaderModuleDescriptor {
-                label: Some(name),
-                source: wgpu::ShaderSource::Wgsl(source.into()),
-            };
-            (name, device.create_shader_module(descriptor))
-        });
+        let modules = SOURCES.map(|(name, source)| (name, kernel::module(device, name, source)));
         let pipeline = |file: &str, entry_point: &str| {
             let (_, module) =
                 modules.iter().find(|(name, _)| *name == file).expect("a file listed in SOURCES");
-            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(entry_point),
-                layout: None,
-                module,
-                entry_point: Some(entry_point),
-                compilation_options: Default::default(),
-                cache: None,
-            })
+            kernel::pipeline(device, module, entry_point, &[])
         };
         Self {
             device: device.clone(),
@@ -351,17 +324,7 @@ impl Kernels {
         bindings: Vec<(u32, BufferBinding)>,
         workgroups: [u32; 2],
     ) -> Dispatch {
-        let entry = |(binding, buffer)| wgpu::BindGroupEntry {
-            binding,
-            resource: wgpu::BindingResource::Buffer(buffer),
-        };
-        let entries: Vec<_> = bindings.into_iter().map(entry).collect();
-        let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        Dispatch { pipeline: pipeline.clone(), bindings, workgroups }
+        Dispatch::new(&self.device, pipeline, bindings, workgroups)
     }
 
     fn uniform(&self, values: &[u32]) -> wgpu::Buffer {

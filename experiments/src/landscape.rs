@@ -5,13 +5,15 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use testkit::gpu::download;
+use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
 
 use crate::digits::{BATCH, RATE, Task};
 use crate::gpu::Gpu;
-use crate::kernels::{Dispatch, Step};
+use crate::kernels::Step;
 use crate::network::{Mode, Network, Normalization, Pass};
-use crate::tensor::{Tensor, download};
+use crate::tensor::Tensor;
 use crate::trainer::Run;
 
 /// How far ahead, in learning rates.
@@ -144,8 +146,8 @@ impl Probe {
     }
 
     fn read(&self, gpu: &Gpu) -> Landscape {
-        let losses: Vec<f32> = download(&gpu.device, &gpu.queue, &self.pass.losses);
-        let sums: Vec<f32> = download(&gpu.device, &gpu.queue, &self.sums);
+        let losses: Vec<f32> = download(&gpu.device, &gpu.queue, self.pass.losses.binding());
+        let sums: Vec<f32> = download(&gpu.device, &gpu.queue, self.sums.binding());
         let mut landscape = Landscape::default();
         for measurement in 0..self.measurements {
             let slots = (measurement * SLOTS) as usize..((measurement + 1) * SLOTS) as usize;

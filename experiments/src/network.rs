@@ -1,6 +1,7 @@
 //! A multilayer perceptron with or without batch normalization, its work prepared once and recorded every step.
 
 use anyhow::{Context as _, Result, ensure};
+use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu::{self, BufferBinding};
 use wgpu_batchnorm::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, Evaluation, EvaluationStep, Shape,
@@ -8,7 +9,7 @@ use wgpu_batchnorm::{
 };
 
 use crate::gpu::Gpu;
-use crate::kernels::{Activation, Dispatch, Step, matrix, transpose};
+use crate::kernels::{Activation, Step, matrix, transpose};
 use crate::tensor::{Arena, Tensor};
 
 /// What stands between a linear layer and its activation.

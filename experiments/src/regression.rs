@@ -5,12 +5,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 use serde::Serialize;
+use testkit::gpu::download;
 
 use crate::data::Regression;
 use crate::gpu::Gpu;
 use crate::kernels::{Activation, Step};
 use crate::network::{Linear, Loss, Mode, Network, Normalization};
-use crate::tensor::download;
 use crate::trainer::Run;
 
 pub const STEPS: u32 = 300;
@@ -71,7 +71,7 @@ pub fn train(
         evaluation.forward(&mut compute);
         pass.forward(&mut compute);
     });
-    let train_loss = download(&gpu.device, &gpu.queue, &pass.losses);
-    let eval_loss = download(&gpu.device, &gpu.queue, &evaluation.losses)[0];
+    let train_loss = download(&gpu.device, &gpu.queue, pass.losses.binding());
+    let eval_loss = download(&gpu.device, &gpu.queue, evaluation.losses.binding())[0];
     Ok(Curve { train_loss, eval_loss, steps_per_second: f64::from(steps) / outcome.time.as_secs_f64() })
 }

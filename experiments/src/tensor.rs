@@ -92,21 +92,3 @@ impl Tensor {
         Self { buffer: self.buffer.clone(), offset: self.offset + u64::from(start) * 4, len }
     }
 }
-
-/// Copies the values to the host and waits for them.
-pub fn download<T: bytemuck::Pod>(device: &wgpu::Device, queue: &wgpu::Queue, tensor: &Tensor) -> Vec<T> {
-    let size = u64::from(tensor.len) * 4;
-    let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("download"),
-        size,
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    let mut encoder = device.create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(&tensor.buffer, tensor.offset, &staging, 0, size);
-    queue.submit([encoder.finish()]);
-    staging.map_async(wgpu::MapMode::Read, .., |result| result.expect("a new staging buffer can be mapped"));
-    device.poll(wgpu::PollType::wait_indefinitely()).expect("waiting without a time limit");
-    let view = staging.get_mapped_range(..).expect("the buffer was just mapped");
-    bytemuck::pod_collect_to_vec(&view[..])
-}

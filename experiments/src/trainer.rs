@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
 
 use crate::gpu::Gpu;
-use crate::kernels::{Dispatch, Step};
+use crate::kernels::Step;
 use crate::network::Pass;
 use crate::tensor::Tensor;
 

@@ -1,10 +1,13 @@
 //! Every kernel of the other layers against a plain float64 computation of the same thing.
 
-use batchnorm_experiments::gpu::Gpu;
-use batchnorm_experiments::kernels::{Activation, Dispatch, Kernels, Step, matrix, transpose};
-use batchnorm_experiments::tensor::{Tensor, download};
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use std::sync::LazyLock;
+
+use batchnorm_experiments::gpu::Gpu;
+use batchnorm_experiments::kernels::{Activation, Kernels, Step, matrix, transpose};
+use batchnorm_experiments::tensor::Tensor;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use testkit::gpu::download;
+use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
 
 struct Bench {
@@ -35,7 +38,7 @@ impl Bench {
     }
 
     fn download<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Vec<T> {
-        download(&self.gpu.device, &self.gpu.queue, tensor)
+        download(&self.gpu.device, &self.gpu.queue, tensor.binding())
     }
 
     fn run(&self, dispatch: &Dispatch) {

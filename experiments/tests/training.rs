@@ -10,8 +10,9 @@ use batchnorm_experiments::kernels::{Activation, Step};
 use batchnorm_experiments::landscape;
 use batchnorm_experiments::network::{Linear, Loss, Mode, Network, Normalization};
 use batchnorm_experiments::regression;
-use batchnorm_experiments::tensor::{Tensor, download};
+use batchnorm_experiments::tensor::Tensor;
 use batchnorm_experiments::trainer::Run;
+use testkit::gpu::download;
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("these tests need an adapter"));
 
@@ -107,7 +108,7 @@ fn gradients_agree_with_finite_differences() {
             }
         }
         pass.set(&GPU, Step { seed: 5, ..Default::default() });
-        let read = |tensor: &Tensor| download::<f32>(&GPU.device, &GPU.queue, tensor);
+        let read = |tensor: &Tensor| download::<f32>(&GPU.device, &GPU.queue, tensor.binding());
         let loss_now = || {
             GPU.submit(|encoder| {
                 let mut compute = encoder.begin_compute_pass(&Default::default());

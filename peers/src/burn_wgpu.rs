@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::wgpu::wgpu;
 use burn::tensor::{Device, Tensor, TensorData};
+use testkit::bench::shapes::{Case, Work};
 
-use crate::shapes::{Case, Work};
 use crate::{Peer, check};
 
 pub struct Gpu {

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{BatchNorm, ModuleT};
+use testkit::bench::shapes::{Case, Work};
 
-use crate::shapes::{Case, Work};
 use crate::{Peer, check};
 
 /// The layer on the tensor of a case.

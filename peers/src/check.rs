@@ -1,6 +1,6 @@
 //! The tensors' values, and whether what was computed from them is right.
 
-use crate::shapes::{Case, Work};
+use testkit::bench::shapes::{Case, Work};
 
 const EPS: f64 = 1e-5;
 /// More than float32 with plain sums is off by.

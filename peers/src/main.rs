@@ -5,11 +5,6 @@ mod burn_wgpu;
 mod candle_cpu;
 mod check;
 mod clock;
-// What the crate's bench uses too.
-#[path = "../../benches/throughput/results.rs"]
-mod results;
-#[path = "../../benches/throughput/shapes.rs"]
-mod shapes;
 
 use std::path::PathBuf;
 
@@ -17,8 +12,9 @@ use anyhow::Result;
 use clap::Parser;
 use regex::Regex;
 
-use results::{About, Entry, Results, load};
-use shapes::{Case, Work};
+// What the crate's bench uses too.
+use testkit::bench::results::{About, Entry, Results, load};
+use testkit::bench::shapes::{Case, Work, group};
 
 /// Times batch normalization of burn (wgpu) and candle (CPU). Writes peers.json to $CARGO_TARGET_DIR, or else to
 /// ./target. CUBECL_WGPU_DEFAULT_DEVICE chooses burn's adapter.
@@ -45,9 +41,9 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let load_before = load();
     let gpu = burn_wgpu::Gpu::new()?;
-    let mut cases = shapes::group("everyday");
-    cases.extend(shapes::group("awkward"));
-    let large = if gpu.software { Vec::new() } else { shapes::group("large") };
+    let mut cases = group("everyday");
+    cases.extend(group("awkward"));
+    let large = if gpu.software { Vec::new() } else { group("large") };
 
     let mut entries = Vec::new();
     for case in cases.iter().chain(&large) {

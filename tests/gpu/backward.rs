@@ -1,15 +1,42 @@
 //! What backward promises beside parity: the frozen formulas, gradients left out or accumulated, sums that vanish.
 
-use wgpu_batchnorm::{
-    Backward, BatchNormDescriptor, Evaluation, PlanRequest, Shape, Statistics, Training, cpu, wgpu,
-};
+use testkit::close::{assert_close, assert_gradients, assert_trained, max_abs};
+use testkit::gpu::{gpu, values, whole};
+use testkit::layer::{descriptor, layer};
+use testkit::layout::feature_of;
+use testkit::plans::{plans, without_path};
+use testkit::prepare::{self, Choices, Gradients};
+use testkit::random::{state, tensor};
+use testkit::scales::{BACKWARD, Pass};
+use testkit::train::train;
+use wgpu_batchnorm::{BackwardStep, BatchNormDescriptor, PlanRequest, Shape, Statistics, cpu, wgpu};
 
-use crate::support::{
-    BACKWARD, assert_close, descriptor, feature_of, gpu, layer, max_abs, plans, state, tensor, train,
-};
+/// Buffers for all gradients.
+struct Buffers {
+    dx: wgpu::Buffer,
+    dweight: wgpu::Buffer,
+    dbias: wgpu::Buffer,
+}
 
-fn whole(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
-    buffer.as_entire_buffer_binding()
+impl Buffers {
+    fn new(shape: Shape) -> Self {
+        let features = shape.features() as usize;
+        let dx = gpu().empty(shape.elements() as usize);
+        Self { dx, dweight: gpu().empty(features), dbias: gpu().empty(features) }
+    }
+
+    fn all(&self) -> Gradients<'_> {
+        Gradients {
+            dx: Some(whole(&self.dx)),
+            dweight: Some(whole(&self.dweight)),
+            dbias: Some(whole(&self.dbias)),
+            accumulate: false,
+        }
+    }
+
+    fn read(&self) -> [Vec<f32>; 3] {
+        [&self.dx, &self.dweight, &self.dbias].map(values)
+    }
 }
 
 fn shapes() -> [Shape; 3] {
@@ -20,82 +47,68 @@ fn shapes() -> [Shape; 3] {
 #[test]
 fn running_statistics_are_constants() {
     for shape in shapes() {
-        let c = shape.features() as usize;
         let (x, dy, before) = (tensor(shape, 111), tensor(shape, 112), state(shape.features(), 113));
         let d = descriptor(shape.features());
         let (_, record) = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&d, &before));
-        let (want, sums) = cpu::backward_resident(&x, &dy, shape, &record, Statistics::Running);
+        let norm = layer(&d, &before);
+        let (xb, y, dyb) = (gpu().upload(&x), gpu().empty(x.len()), gpu().upload(&dy));
+        // Through evaluation, and through a frozen layer in training.
+        let default = PlanRequest::default();
+        let evaluation = prepare::evaluation(&norm, shape, whole(&xb), whole(&y), default);
+        let frozen = Choices { statistics: Statistics::Running, update_running: false, plan: default };
+        let frozen = prepare::training(&norm, shape, whole(&xb), whole(&y), frozen);
         for plan in plans(shape) {
-            let norm = layer(&d, &before);
-            let (xb, y, dyb) = (gpu().upload(&x), gpu().empty(x.len()), gpu().upload(&dy));
-            let (dx, dweight, dbias) = (gpu().empty(x.len()), gpu().empty(c), gpu().empty(c));
-            let backward = Backward {
-                input_gradient: Some(whole(&dx)),
-                weight_gradient: Some(whole(&dweight)),
-                bias_gradient: Some(whole(&dbias)),
-                plan,
-                ..Backward::new(whole(&xb), whole(&dyb))
-            };
-            // Through evaluation, and through a frozen layer in training.
-            let evaluation = norm.prepare_evaluation(shape, Evaluation::new(whole(&xb), whole(&y))).unwrap();
-            let frozen = norm
-                .prepare_training(
-                    shape,
-                    Training {
-                        statistics: Statistics::Running,
-                        update_running: false,
-                        ..Training::new(whole(&xb), whole(&y))
-                    },
-                )
-                .unwrap();
-            for frozen_step in [false, true] {
-                let back = match frozen_step {
-                    false => norm.prepare_backward(shape, &evaluation, backward.clone()),
-                    true => norm.prepare_backward(shape, &frozen, backward.clone()),
-                }
-                .unwrap();
+            let inputs = || [whole(&xb), whole(&dyb)];
+            let check = |record_forward: &dyn Fn(&mut wgpu::ComputePass<'_>),
+                         gradients: &Buffers,
+                         back: &BackwardStep| {
                 gpu()
                     .run(|pass| {
-                        if frozen_step {
-                            frozen.record(pass)
-                        } else {
-                            evaluation.record(pass)
-                        }
+                        record_forward(pass);
                         back.record(pass);
                     })
                     .unwrap();
+                let [dx, dweight, dbias] = gradients.read();
+                let got = [Some(&dx[..]), Some(&dweight[..]), Some(&dbias[..])];
                 let what = format!("{shape}, {plan:?}");
-                let scale = max_abs(&want);
-                assert_close(&what, &gpu().download(&dx).unwrap(), &want, |_| scale, BACKWARD);
+                assert_gradients(&what, got, shape, [&x, &dy], &record, Statistics::Running);
+            };
+            let gradients = Buffers::new(shape);
+            let back = prepare::backward(&norm, shape, &evaluation, inputs(), gradients.all(), plan);
+            check(&|pass| evaluation.record(pass), &gradients, &back);
+            let gradients = Buffers::new(shape);
+            let back = prepare::backward(&norm, shape, &frozen, inputs(), gradients.all(), plan);
+            check(&|pass| frozen.record(pass), &gradients, &back);
 
-                // dx alone needs no x.
-                let dx_alone = gpu().empty(x.len());
-                let alone = Backward {
-                    input_gradient: Some(whole(&dx_alone)),
-                    plan: PlanRequest { path: None, ..plan },
-                    ..Backward::new(whole(&xb), whole(&dyb))
-                };
-                let alone = norm.prepare_backward(shape, &evaluation, alone).unwrap();
-                assert_eq!(alone.plan().bytes_moved(), 2 * shape.bytes());
-                gpu().run(|pass| alone.record(pass)).unwrap();
-                let want_alone = cpu::backward_frozen(&dy, shape, &record);
-                assert_close(&what, &gpu().download(&dx_alone).unwrap(), &want_alone, |_| scale, BACKWARD);
+            // dx alone needs no x.
+            let alone = Gradients { dx: Some(whole(&gradients.dx)), ..Default::default() };
+            let alone = prepare::backward(&norm, shape, &evaluation, inputs(), alone, without_path(plan));
+            assert_eq!(alone.plan().bytes_moved(), 2 * shape.bytes());
+            gpu().queue.write_buffer(&gradients.dx, 0, &vec![0; x.len() * 4]);
+            gpu().run(|pass| alone.record(pass)).unwrap();
+            let (want, scale) =
+                (cpu::backward_frozen(&dy, shape, &record), Pass::of(&x, shape, &record).gradients(&dy));
+            let scale = |i| scale.dx[feature_of(shape, i)];
+            assert_close(&format!("{shape}, {plan:?}"), &values(&gradients.dx), &want, scale, BACKWARD);
+        }
+    }
+}
 
-                let magnitude = |c: usize, f: &dyn Fn(usize) -> f64| -> f64 {
-                    (0..x.len()).filter(|&i| feature_of(shape, i) == c).map(f).sum()
-                };
-                let (dbias_want, dweight_want): (Vec<_>, Vec<_>) =
-                    sums.iter().map(|s| (s.dy, s.dy_xhat)).unzip();
-                let of_bias = |i: usize| f64::from(dy[i]).abs();
-                let of_weight = |i: usize| {
-                    let r = record[feature_of(shape, i)];
-                    (f64::from(dy[i]) * (f64::from(x[i]) - r.mean) * r.invstd).abs()
-                };
-                let got = gpu().download(&dbias).unwrap();
-                assert_close(&what, &got, &dbias_want, |c| magnitude(c, &of_bias), BACKWARD);
-                let got = gpu().download(&dweight).unwrap();
-                assert_close(&what, &got, &dweight_want, |c| magnitude(c, &of_weight), BACKWARD);
-            }
+/// A single dy, at the value nearest to its feature's mean, leaves dweight nearly 0 and with the error of the mean.
+#[test]
+fn one_hot_gradients() {
+    for shape in shapes() {
+        let (x, before) = (tensor(shape, 121), state(shape.features(), 122));
+        let d = descriptor(shape.features());
+        let reference = cpu::Layer::with_state(&d, &before);
+        let (_, record) = cpu::resident(&x, shape, &mut reference.clone(), Statistics::Batch, false);
+        let distance = |i: &usize| (f64::from(x[*i]) - record[feature_of(shape, *i)].mean).abs();
+        let nearest = (0..x.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
+        let mut dy = vec![0.0; x.len()];
+        dy[nearest] = 3.0;
+        for plan in plans(shape) {
+            let got = train(&layer(&d, &before), shape, &x, &dy, plan);
+            assert_trained(&format!("{shape}, {plan:?}"), &got, shape, &reference, &x, &dy);
         }
     }
 }
@@ -109,9 +122,7 @@ fn gradients_can_be_left_out_and_accumulated() {
         for plan in plans(shape) {
             let want = train(&norm, shape, &x, &dy, plan);
             let (xb, y, dyb) = (gpu().upload(&x), gpu().empty(x.len()), gpu().upload(&dy));
-            let step = norm
-                .prepare_training(shape, Training { plan, ..Training::new(whole(&xb), whole(&y)) })
-                .unwrap();
+            let step = prepare::training(&norm, shape, whole(&xb), whole(&y), plan);
             for (want_dx, want_dweight, want_dbias) in [
                 (true, false, false),
                 (false, true, true),
@@ -121,15 +132,15 @@ fn gradients_can_be_left_out_and_accumulated() {
             ] {
                 let (dx, dweight, dbias) =
                     (gpu().empty(x.len()), gpu().upload(&vec![1.5; c]), gpu().upload(&vec![-2.5; c]));
-                let backward = Backward {
-                    input_gradient: want_dx.then(|| whole(&dx)),
-                    weight_gradient: want_dweight.then(|| whole(&dweight)),
-                    bias_gradient: want_dbias.then(|| whole(&dbias)),
+                let gradients = Gradients {
+                    dx: want_dx.then(|| whole(&dx)),
+                    dweight: want_dweight.then(|| whole(&dweight)),
+                    dbias: want_dbias.then(|| whole(&dbias)),
                     accumulate: true,
-                    plan: PlanRequest { path: plan.path.filter(|_| want_dx), ..plan },
-                    ..Backward::new(whole(&xb), whole(&dyb))
                 };
-                let back = norm.prepare_backward(shape, &step, backward).unwrap();
+                let plan = PlanRequest { path: plan.path.filter(|_| want_dx), ..plan };
+                let inputs = [whole(&xb), whole(&dyb)];
+                let back = prepare::backward(&norm, shape, &step, inputs, gradients, plan);
                 gpu()
                     .run(|pass| {
                         step.record(pass);
@@ -138,7 +149,7 @@ fn gradients_can_be_left_out_and_accumulated() {
                     .unwrap();
                 let what = format!("{shape}, {plan:?}, {want_dx} {want_dweight} {want_dbias}");
                 let dx_want = if want_dx { want.dx.clone() } else { vec![0.0; x.len()] };
-                assert!(gpu().download(&dx).unwrap() == dx_want, "{what}");
+                assert!(values(&dx) == dx_want, "{what}");
                 let added = |start: f32, wanted: bool, gradient: &[f32]| -> Vec<f64> {
                     gradient
                         .iter()
@@ -147,10 +158,10 @@ fn gradients_can_be_left_out_and_accumulated() {
                 };
                 let tolerance = |values: &[f64]| max_abs(values);
                 let dweight_want = added(1.5, want_dweight, &want.dweight);
-                let got = gpu().download(&dweight).unwrap();
+                let got = values(&dweight);
                 assert_close(&what, &got, &dweight_want, |_| tolerance(&dweight_want), BACKWARD);
                 let dbias_want = added(-2.5, want_dbias, &want.dbias);
-                let got = gpu().download(&dbias).unwrap();
+                let got = values(&dbias);
                 assert_close(&what, &got, &dbias_want, |_| tolerance(&dbias_want), BACKWARD);
             }
         }
@@ -190,20 +201,21 @@ fn an_empty_batch_has_zero_gradients() {
     let norm = layer(&descriptor(6), &state(6, 120));
     let (empty, dweight, dbias) = (gpu().empty(4), gpu().upload(&[9.0; 6]), gpu().upload(&[9.0; 6]));
     let shape = Shape::rows(0, 6);
-    let step = norm.prepare_training(shape, Training::new(whole(&empty), whole(&empty))).unwrap();
-    let backward = Backward {
-        input_gradient: Some(whole(&empty)),
-        weight_gradient: Some(whole(&dweight)),
-        bias_gradient: Some(whole(&dbias)),
-        ..Backward::new(whole(&empty), whole(&empty))
+    let plan = PlanRequest::default();
+    let step = prepare::training(&norm, shape, whole(&empty), whole(&empty), plan);
+    let gradients = Gradients {
+        dweight: Some(whole(&dweight)),
+        dbias: Some(whole(&dbias)),
+        dx: Some(whole(&empty)),
+        accumulate: false,
     };
-    let back = norm.prepare_backward(shape, &step, backward).unwrap();
+    let back = prepare::backward(&norm, shape, &step, [whole(&empty), whole(&empty)], gradients, plan);
     gpu()
         .run(|pass| {
             step.record(pass);
             back.record(pass);
         })
         .unwrap();
-    assert_eq!(gpu().download(&dweight).unwrap(), [0.0; 6]);
-    assert_eq!(gpu().download(&dbias).unwrap(), [0.0; 6]);
+    assert_eq!(values(&dweight), [0.0; 6]);
+    assert_eq!(values(&dbias), [0.0; 6]);
 }

@@ -1,10 +1,14 @@
 //! Shaders without wgpu's run-time checks do what shaders with them do, to the bit; and so does a device of WebGPU's
 //! default limits.
 
+use testkit::gpu::{download, gpu, whole};
+use testkit::layer::{cut, descriptor, layer_in};
+use testkit::plans::{plans, without_path};
+use testkit::prepare;
+use testkit::random::{state, tensor};
+use testkit::train::{Trained, evaluate, train};
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{BatchNorm, Context, PlanRequest, Shape, Training, wgpu};
-
-use crate::support::{Trained, cut, descriptor, evaluate, gpu, layer_in, plans, state, tensor, train};
+use wgpu_batchnorm::{BatchNorm, Context, PlanRequest, Shape, wgpu};
 
 fn shapes() -> [Shape; 5] {
     [
@@ -22,7 +26,7 @@ fn with_and_without_run_time_checks() {
         let (x, dy) = (tensor(shape, 101), tensor(shape, 102));
         let norm = layer_in(context, &descriptor(shape.features()), &state(shape.features(), 103));
         let trained = train(&norm, shape, &x, &dy, plan);
-        (trained, evaluate(&norm, shape, &x, PlanRequest { path: None, ..plan }))
+        (trained, evaluate(&norm, shape, &x, without_path(plan)))
     };
     let (checked, unchecked) = (Context::with_runtime_checks(&gpu().device), Context::new(&gpu().device));
     for shape in shapes() {
@@ -45,11 +49,9 @@ fn within_the_default_limits() {
             let norm = BatchNorm::new(&context, &d).unwrap();
             norm.set_state(&gpu.queue, &cut(&d, &state(shape.features(), 105))).unwrap();
             let (input, output) = (gpu.upload(&x), gpu.empty(x.len()));
-            let whole = wgpu::Buffer::as_entire_buffer_binding;
-            let training = Training { plan, ..Training::new(whole(&input), whole(&output)) };
-            let step = norm.prepare_training(shape, training).unwrap();
+            let step = prepare::training(&norm, shape, whole(&input), whole(&output), plan);
             gpu.run(|pass| step.record(pass)).unwrap();
-            gpu.download(&output).unwrap()
+            download(&gpu.device, &gpu.queue, whole(&output))
         };
         plans(shape).into_iter().map(run).collect()
     };

@@ -1,8 +1,10 @@
 //! The same device, driver, plan and input give the same bits.
 
-use wgpu_batchnorm::{PlanRequest, Shape};
-
-use crate::support::{descriptor, evaluate, layer, plans, state, tensor, train};
+use testkit::layer::{descriptor, layer};
+use testkit::plans::{plans, without_path};
+use testkit::random::{state, tensor};
+use testkit::train::{evaluate, train};
+use wgpu_batchnorm::Shape;
 
 #[test]
 fn two_runs_give_the_same_bits_on_every_path() {
@@ -18,7 +20,7 @@ fn two_runs_give_the_same_bits_on_every_path() {
             let run = || train(&layer(&descriptor(c), &before), shape, &x, &dy, plan);
             assert!(run() == run(), "{shape}, {plan:?}");
             let norm = layer(&descriptor(c), &before);
-            let plan = PlanRequest { path: None, ..plan };
+            let plan = without_path(plan);
             assert!(
                 evaluate(&norm, shape, &x, plan) == evaluate(&norm, shape, &x, plan),
                 "{shape}, {plan:?}"

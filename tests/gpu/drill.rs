@@ -1,8 +1,9 @@
 //! The checks of the well-known interview drill "implement BatchNorm".
 
+use testkit::layer::{descriptor, layer, read_state};
+use testkit::random::tensor;
+use testkit::train::{evaluate, train};
 use wgpu_batchnorm::{PlanRequest, Shape, State};
-
-use crate::support::{descriptor, evaluate, layer, read_state, tensor, train};
 
 const SHAPE: (u32, u32) = (256, 12);
 

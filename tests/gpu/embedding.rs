@@ -1,12 +1,14 @@
 //! The layer inside a caller's program: one pass for several layers and the caller's own dispatches, pipelines shared.
 
+use testkit::close::{assert_output, assert_state};
+use testkit::gpu::{gpu, values, whole};
+use testkit::layer::{descriptor, layer, read_state};
+use testkit::random::{state, tensor};
+use testkit::scales::FORWARD;
+use testkit::train::train;
+use testkit::{kernel, prepare};
 use wgpu_batchnorm::{
-    BackwardStep, BatchNorm, Context, Evaluation, EvaluationStep, PlanRequest, Shape, Statistics, Training,
-    TrainingStep, cpu, wgpu,
-};
-
-use crate::support::{
-    FORWARD, assert_close, descriptor, gpu, layer, max_abs, read_state, state, tensor, train,
+    BackwardStep, BatchNorm, Context, EvaluationStep, PlanRequest, Shape, Statistics, TrainingStep, cpu,
 };
 
 #[test]
@@ -33,37 +35,22 @@ fn double(@builtin(global_invocation_id) id: vec3<u32>) {
 #[test]
 fn layers_and_the_callers_dispatches_share_a_pass() {
     let gpu = gpu();
-    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(DOUBLE.into()),
-    });
-    let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let device = &gpu.device;
+    let double = kernel::pipeline(device, &kernel::module(device, "double", DOUBLE), "double", &[]);
     // 6 features in planes, then the same tensor as rows of 32 features.
     let (first, second) = (Shape::channels_first(16, 6, &[8]), Shape::rows(24, 32));
     let x = tensor(first, 91);
     let (a, b, c) = (gpu.upload(&x), gpu.empty(x.len()), gpu.empty(x.len()));
-    let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: b.as_entire_binding() }],
-    });
+    let workgroups = [x.len().div_ceil(64) as u32, 1];
+    let double = kernel::Dispatch::new(device, &double, [(0, whole(&b))], workgroups);
     let (state6, state32) = (state(6, 92), state(32, 93));
     let (norm6, norm32) = (layer(&descriptor(6), &state6), layer(&descriptor(32), &state32));
-    let whole = wgpu::Buffer::as_entire_buffer_binding;
-    let step6 = norm6.prepare_training(first, Training::new(whole(&a), whole(&b))).unwrap();
-    let step32 = norm32.prepare_evaluation(second, Evaluation::new(whole(&b), whole(&c))).unwrap();
+    let plan = PlanRequest::default();
+    let step6 = prepare::training(&norm6, first, whole(&a), whole(&b), plan);
+    let step32 = prepare::evaluation(&norm32, second, whole(&b), whole(&c), plan);
     gpu.run(|pass| {
         step6.record(pass);
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &bindings, &[]);
-        pass.dispatch_workgroups(x.len().div_ceil(64) as u32, 1, 1);
+        double.record(pass);
         step32.record(pass);
     })
     .unwrap();
@@ -71,10 +58,9 @@ fn layers_and_the_callers_dispatches_share_a_pass() {
     let mut reference = cpu::Layer::with_state(&descriptor(6), &state6);
     let (y, _) = cpu::resident(&x, first, &mut reference, Statistics::Batch, true);
     let doubled: Vec<f32> = y.iter().map(|v| (v * 2.0) as f32).collect();
-    let (want, _) = cpu::evaluate(&doubled, second, &cpu::Layer::with_state(&descriptor(32), &state32));
-    let scale = max_abs(&want);
+    let want = cpu::evaluate(&doubled, second, &cpu::Layer::with_state(&descriptor(32), &state32));
     // Two layers, one rounding between them.
-    assert_close("y", &gpu.download(&c).unwrap(), &want, |_| scale, 4.0 * FORWARD);
+    assert_output("two layers", &values(&c), second, &doubled, &want, 4.0 * FORWARD);
 }
 
 #[test]
@@ -83,21 +69,19 @@ fn a_step_is_recorded_any_number_of_times() {
     let (x, before) = (tensor(shape, 94), state(12, 95));
     let norm = layer(&descriptor(12), &before);
     let (input, output) = (gpu().upload(&x), gpu().empty(x.len()));
-    let whole = wgpu::Buffer::as_entire_buffer_binding;
-    let step = norm.prepare_training(shape, Training::new(whole(&input), whole(&output))).unwrap();
+    let step = prepare::training(&norm, shape, whole(&input), whole(&output), PlanRequest::default());
     gpu().run(|pass| (0..5).for_each(|_| step.record(pass))).unwrap();
     let mut reference = cpu::Layer::with_state(&descriptor(12), &before);
     for _ in 0..5 {
         cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
     }
-    crate::support::assert_state("five steps", &read_state(&norm), &reference);
+    assert_state("five steps", &read_state(&norm), &reference, FORWARD);
 }
 
 #[test]
 fn a_network_compiles_a_handful_of_pipelines() {
     let context = Context::new(&gpu().device);
     let (x, y) = (gpu().empty(1 << 20), gpu().empty(1 << 20));
-    let whole = wgpu::Buffer::as_entire_buffer_binding;
     // The 53 layers of a ResNet-50.
     let stages = [
         (64, 56, 7),
@@ -114,8 +98,8 @@ fn a_network_compiles_a_handful_of_pipelines() {
         for _ in 0..repeats {
             let norm = BatchNorm::new(&context, &descriptor(features)).unwrap();
             let shape = Shape::channels_first(1, features, &[side, side]);
-            norm.prepare_training(shape, Training::new(whole(&x), whole(&y))).unwrap();
-            norm.prepare_evaluation(shape, Evaluation::new(whole(&x), whole(&y))).unwrap();
+            prepare::training(&norm, shape, whole(&x), whole(&y), PlanRequest::default());
+            prepare::evaluation(&norm, shape, whole(&x), whole(&y), PlanRequest::default());
             layers += 1;
         }
     }

@@ -1,21 +1,16 @@
 //! Every bad input is an error that names what was required and what was given, and leaves the layer usable.
 
+use testkit::close::assert_trained;
+use testkit::gpu::{context, gpu, part, whole};
+use testkit::layer::{cut, descriptor, layer, read_state};
+use testkit::random::{state, tensor};
+use testkit::train::train;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
     Backward, BatchNorm, BatchNormDescriptor, Context, Convention, DescriptorError, Evaluation, Path,
     PlanRequest, PrepareError, Shape, State, StateError, Statistics, Tensor, Training, TrainingStep, View,
     wgpu,
 };
-
-use crate::support::{assert_trained, context, cut, descriptor, gpu, layer, state, tensor, train};
-
-fn whole(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
-    buffer.as_entire_buffer_binding()
-}
-
-fn part(buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BufferBinding<'_> {
-    wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(size) }
-}
 
 fn norm(features: u32) -> BatchNorm {
     layer(&descriptor(features), &state(features, 81))
@@ -256,7 +251,7 @@ fn states() {
         error(State { running_var: vec![1.0; 4], ..good }),
         StateError::Length { vector: "running_var", required: 3, given: 4 }
     );
-    assert_eq!(crate::support::read_state(&norm), cut(&descriptor, &state(3, 1)));
+    assert_eq!(read_state(&norm), cut(&descriptor, &state(3, 1)));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Evaluation against the CPU reference.
 
+use testkit::close::{assert_output, max_abs};
+use testkit::layer::{cut, descriptor, layer, read_state};
+use testkit::layout::feature_of;
+use testkit::plans::{plans, without_path};
+use testkit::random::{state, tensor};
+use testkit::scales::FORWARD;
+use testkit::train::evaluate;
 use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, Statistics, cpu};
-
-use crate::support::{
-    FORWARD, assert_close, cut, descriptor, evaluate, layer, max_abs, plans, read_state, state, tensor,
-};
 
 #[test]
 fn running_statistics_normalize_and_nothing_changes() {
@@ -21,16 +24,15 @@ fn running_statistics_normalize_and_nothing_changes() {
         let descriptor = descriptor(shape.features());
         let before = state(shape.features(), 3);
         let x = tensor(shape, 17);
-        let (want, _) = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
-        let scale = max_abs(&want);
+        let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
         let requests: Vec<_> = match shape.elements() {
-            0..10_000 => plans(shape).into_iter().map(|plan| PlanRequest { path: None, ..plan }).collect(),
+            0..10_000 => plans(shape).into_iter().map(without_path).collect(),
             _ => vec![PlanRequest::default()],
         };
         for plan in requests {
             let norm = layer(&descriptor, &before);
             let y = evaluate(&norm, shape, &x, plan);
-            assert_close(&format!("{shape}, {plan:?}"), &y, &want, |_| scale, FORWARD);
+            assert_output(&format!("{shape}, {plan:?}"), &y, shape, &x, &want, FORWARD);
             assert_eq!(read_state(&norm), before, "{shape}, {plan:?}");
         }
     }
@@ -44,8 +46,30 @@ fn without_running_statistics_the_batch_normalizes() {
     let norm = layer(&descriptor, &before);
     let x = tensor(shape, 17);
     let mut reference = cpu::Layer::with_state(&descriptor, &before);
-    let (want, _) = cpu::resident(&x, shape, &mut reference, Statistics::Batch, false);
-    let scale = max_abs(&want);
-    assert_close("y", &evaluate(&norm, shape, &x, PlanRequest::default()), &want, |_| scale, FORWARD);
+    let want = cpu::resident(&x, shape, &mut reference, Statistics::Batch, false);
+    let y = evaluate(&norm, shape, &x, PlanRequest::default());
+    assert_output("batch statistics", &y, shape, &x, &want, FORWARD);
     assert_eq!(read_state(&norm), cut(&descriptor, &before));
+}
+
+/// Where y = x̂·weight + bias is nearly 0 everywhere, float32 keeps the error that the terms have.
+#[test]
+fn evaluation_that_cancels_against_the_bias() {
+    for shape in [Shape::rows(1, 48), Shape::rows(3, 7), Shape::channels_first(1, 5, &[3])] {
+        let descriptor = descriptor(shape.features());
+        let c = shape.features() as usize;
+        let mut before = state(shape.features(), 4);
+        let x: Vec<f32> =
+            (0..shape.elements() as usize).map(|i| 100.0 + feature_of(shape, i) as f32).collect();
+        for c in 0..c {
+            let invstd = 1.0 / (before.running_var[c] + descriptor.eps).sqrt();
+            before.bias[c] = -(100.0 + c as f32 - before.running_mean[c]) * invstd * before.weight[c];
+        }
+        let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
+        assert!(max_abs(&want.0) < 1e-3, "required that y cancels");
+        for plan in plans(shape).into_iter().map(without_path) {
+            let y = evaluate(&layer(&descriptor, &before), shape, &x, plan);
+            assert_output(&format!("{shape}, {plan:?}"), &y, shape, &x, &want, FORWARD);
+        }
+    }
 }

@@ -15,4 +15,3 @@ mod placement;
 mod properties;
 mod reference;
 mod semantics;
-mod support;

@@ -1,11 +1,14 @@
 //! Hard numbers: large means, constants, outliers, tiny and huge variances, NaN and infinities.
 
+use testkit::close::{assert_output, assert_state, assert_trained};
+use testkit::layer::{descriptor, layer};
+use testkit::layout::feature_of;
+use testkit::plans::plans;
+use testkit::random::{state, tensor};
+use testkit::scales;
+use testkit::scales::BACKWARD;
+use testkit::train::{evaluate, train};
 use wgpu_batchnorm::{PlanRequest, Shape, State, Statistics, cpu};
-
-use crate::support::{
-    assert_close, assert_trained, descriptor, evaluate, feature_of, layer, max_abs, plans, state, tensor,
-    train,
-};
 
 /// Data made of the standard tensor, feature by feature.
 fn mapped(shape: Shape, f: impl Fn(usize, f32) -> f32) -> Vec<f32> {
@@ -86,7 +89,8 @@ fn constant_features_give_the_bias() {
                 let c = feature_of(shape, i);
                 let (bias, weight) = (f64::from(before.bias[c]), f64::from(before.weight[c]));
                 let error = (f64::from(*y) - bias).abs();
-                assert!(error <= 1e-6 * (bias.abs() + weight), "{shape}, {plan:?}: {y} for {bias}");
+                let scale = scales::constant_output(weight, bias);
+                assert!(error <= BACKWARD * scale, "{shape}, {plan:?}: {y} for {bias}");
             }
         }
     }
@@ -114,20 +118,11 @@ fn an_outlier_as_the_first_sample_spoils_nothing() {
         let before = state(shape.features(), 65);
         for plan in plans {
             let mut reference = cpu::Layer::with_state(&descriptor, &before);
-            let (want, _) = cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
+            let want = cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
             let got = train(&layer(&descriptor, &before), shape, &x, &x, plan);
             let what = format!("{shape}, {plan:?}");
-            let scale = max_abs(&want);
-            assert_close(&what, &got.y, &want, |_| scale, tolerance);
-            let (mean, var) = (&reference.running_mean, &reference.running_var);
-            assert_close(
-                &what,
-                &got.state.running_mean,
-                mean,
-                |c| mean[c].abs().max(var[c].sqrt()),
-                tolerance,
-            );
-            assert_close(&what, &got.state.running_var, var, |c| var[c], tolerance);
+            assert_output(&what, &got.y, shape, &x, &want, tolerance);
+            assert_state(&what, &got.state, &reference, tolerance);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The GPU against the CPU reference: forward, running statistics and backward.
 
+use testkit::close::{assert_output, assert_trained};
+use testkit::gpu::{context, gpu};
+use testkit::layer::{descriptor, layer_in};
+use testkit::plans::{plans, without_path};
+use testkit::random::{state, tensor};
+use testkit::scales::FORWARD;
+use testkit::train::{evaluate, train};
 use wgpu_batchnorm::{Context, Path, PlanRequest, Shape, cpu};
-
-use crate::support::{
-    FORWARD, assert_close, assert_trained, context, descriptor, evaluate, gpu, layer_in, max_abs, plans,
-    state, tensor, train,
-};
 
 #[track_caller]
 fn check(shape: Shape, plans: &[PlanRequest]) {
@@ -18,13 +20,12 @@ fn check_in(context: &Context, shape: Shape, plans: &[PlanRequest]) {
     let before = state(shape.features(), 7);
     let (x, dy) = (tensor(shape, 11), tensor(shape, 13));
     let reference = cpu::Layer::with_state(&descriptor, &before);
-    let (evaluated, _) = cpu::evaluate(&x, shape, &reference);
-    let scale = max_abs(&evaluated);
+    let evaluated = cpu::evaluate(&x, shape, &reference);
     for &plan in plans {
         let what = format!("{shape}, {plan:?}");
         let norm = layer_in(context, &descriptor, &before);
-        let y = evaluate(&norm, shape, &x, PlanRequest { path: None, ..plan });
-        assert_close(&format!("{what}: y of evaluation"), &y, &evaluated, |_| scale, FORWARD);
+        let y = evaluate(&norm, shape, &x, without_path(plan));
+        assert_output(&format!("{what}: evaluation"), &y, shape, &x, &evaluated, FORWARD);
         if shape.count() > 1 {
             let got = train(&norm, shape, &x, &dy, plan);
             assert_trained(&what, &got, shape, &reference, &x, &dy);

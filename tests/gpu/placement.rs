@@ -1,8 +1,12 @@
 //! Where tensors lie: at offsets of a larger buffer, in place, in one arena with all others.
 
-use wgpu_batchnorm::{Backward, Evaluation, PlanRequest, Shape, Training, wgpu};
-
-use crate::support::{cut, descriptor, evaluate, gpu, layer, plans, read_state, state, tensor, train};
+use testkit::gpu::{gpu, part, values, whole};
+use testkit::layer::{cut, descriptor, layer, read_state};
+use testkit::plans::{plans, without_path};
+use testkit::prepare::{self, Choices, Gradients};
+use testkit::random::{state, tensor};
+use testkit::train::{evaluate, train};
+use wgpu_batchnorm::{Shape, wgpu};
 
 fn shapes() -> [Shape; 4] {
     [
@@ -35,12 +39,12 @@ impl Arena {
 
     fn binding(&self, k: usize) -> wgpu::BufferBinding<'_> {
         let (offset, size) = self.ranges[k];
-        wgpu::BufferBinding { buffer: &self.buffer, offset, size: wgpu::BufferSize::new(size) }
+        part(&self.buffer, offset, size)
     }
 
     /// The tensors, after a look at the margins.
     fn read(&self) -> Vec<Vec<f32>> {
-        let values = gpu().download(&self.buffer).unwrap();
+        let values = values(&self.buffer);
         let mut expected_margin = 0;
         let mut tensors = Vec::new();
         for &(offset, size) in &self.ranges {
@@ -65,16 +69,10 @@ fn everything_in_one_arena_gives_the_same_bits() {
             let norm = layer(&descriptor(c), &before);
             let arena = Arena::new(&[&x, &zero, &dy, &zero, &zeros, &zeros]);
             let at = |k| arena.binding(k);
-            let step =
-                norm.prepare_training(shape, Training { plan, ..Training::new(at(0), at(1)) }).unwrap();
-            let back = Backward {
-                input_gradient: Some(at(3)),
-                weight_gradient: Some(at(4)),
-                bias_gradient: Some(at(5)),
-                plan,
-                ..Backward::new(at(0), at(2))
-            };
-            let back = norm.prepare_backward(shape, &step, back).unwrap();
+            let step = prepare::training(&norm, shape, at(0), at(1), plan);
+            let gradients =
+                Gradients { dx: Some(at(3)), dweight: Some(at(4)), dbias: Some(at(5)), accumulate: false };
+            let back = prepare::backward(&norm, shape, &step, [at(0), at(2)], gradients, plan);
             gpu()
                 .run(|pass| {
                     step.record(pass);
@@ -98,8 +96,7 @@ fn in_place_gives_the_same_bits() {
             let norm = layer(&descriptor(c), &before);
 
             let arena = Arena::new(&[&x]);
-            let training = Training { plan, ..Training::new(arena.binding(0), arena.binding(0)) };
-            let step = norm.prepare_training(shape, training).unwrap();
+            let step = prepare::training(&norm, shape, arena.binding(0), arena.binding(0), plan);
             gpu().run(|pass| step.record(pass)).unwrap();
             assert!(arena.read()[0] == want.y, "training of {shape}, {plan:?}");
             assert_eq!(read_state(&norm), want.state);
@@ -108,19 +105,11 @@ fn in_place_gives_the_same_bits() {
             for x_in_arena in [false, true] {
                 let (input, output) = (gpu().upload(&x), gpu().empty(x.len()));
                 let arena = Arena::new(&[&dy, &x]);
-                let input = if x_in_arena { arena.binding(1) } else { input.as_entire_buffer_binding() };
-                let training = Training {
-                    plan,
-                    update_running: false,
-                    ..Training::new(input.clone(), output.as_entire_buffer_binding())
-                };
-                let step = norm.prepare_training(shape, training).unwrap();
-                let back = Backward {
-                    input_gradient: Some(arena.binding(0)),
-                    plan,
-                    ..Backward::new(input, arena.binding(0))
-                };
-                let back = norm.prepare_backward(shape, &step, back).unwrap();
+                let input = if x_in_arena { arena.binding(1) } else { whole(&input) };
+                let choices = Choices { update_running: false, ..plan.into() };
+                let step = prepare::training(&norm, shape, input.clone(), whole(&output), choices);
+                let dx_alone = Gradients { dx: Some(arena.binding(0)), ..Default::default() };
+                let back = prepare::backward(&norm, shape, &step, [input, arena.binding(0)], dx_alone, plan);
                 gpu()
                     .run(|pass| {
                         step.record(pass);
@@ -140,15 +129,11 @@ fn evaluation_in_place_and_in_an_arena_gives_the_same_bits() {
         let (x, before) = (tensor(shape, 47), state(c, 48));
         let norm = layer(&descriptor(c), &cut(&descriptor(c), &before));
         for plan in plans(shape) {
-            let plan = PlanRequest { path: None, ..plan };
+            let plan = without_path(plan);
             let want = evaluate(&norm, shape, &x, plan);
             let arena = Arena::new(&[&x, &x]);
-            let apart = Evaluation { plan, ..Evaluation::new(arena.binding(0), arena.binding(1)) };
-            let in_place = Evaluation { plan, ..Evaluation::new(arena.binding(0), arena.binding(0)) };
-            let (apart, in_place) = (
-                norm.prepare_evaluation(shape, apart).unwrap(),
-                norm.prepare_evaluation(shape, in_place).unwrap(),
-            );
+            let apart = prepare::evaluation(&norm, shape, arena.binding(0), arena.binding(1), plan);
+            let in_place = prepare::evaluation(&norm, shape, arena.binding(0), arena.binding(0), plan);
             gpu()
                 .run(|pass| {
                     apart.record(pass);

@@ -1,9 +1,12 @@
 //! Any shape, on the plan the layer chooses for it.
 
 use proptest::prelude::*;
+use testkit::close::assert_trained;
+use testkit::layer::{descriptor, layer};
+use testkit::plans::plans;
+use testkit::random::{state, tensor};
+use testkit::train::train;
 use wgpu_batchnorm::{PlanRequest, Shape, cpu};
-
-use crate::support::{assert_trained, descriptor, layer, plans, state, tensor, train};
 
 fn shape() -> impl Strategy<Value = Shape> {
     let axes = prop::collection::vec(1u32..12, 0..=3);

@@ -1,12 +1,15 @@
 //! PyTorch's semantics and the other frameworks' conventions, over several steps.
 
+use testkit::close::{assert_output, assert_state, assert_trained};
+use testkit::gpu::{context, gpu, values, whole};
+use testkit::layer::{cut, descriptor, layer, read_state};
+use testkit::plans::plans;
+use testkit::prepare::{self, Choices};
+use testkit::random::{state, tensor};
+use testkit::scales::FORWARD;
+use testkit::train::train;
 use wgpu_batchnorm::{
-    BatchNorm, BatchNormDescriptor, Convention, Path, PlanRequest, Shape, State, Statistics, Training, cpu,
-};
-
-use crate::support::{
-    FORWARD, assert_close, assert_state, assert_trained, context, cut, descriptor, gpu, layer, max_abs,
-    plans, read_state, state, tensor, train,
+    BatchNorm, BatchNormDescriptor, Convention, Path, PlanRequest, Shape, State, Statistics, cpu,
 };
 
 /// Several steps, held against the reference after each; on every plan.
@@ -86,23 +89,11 @@ fn running_statistics_are_optional() {
 }
 
 /// One forward with choices of its own: y and the state after.
-fn forward(
-    norm: &BatchNorm,
-    shape: Shape,
-    x: &[f32],
-    choices: (Statistics, bool, PlanRequest),
-) -> (Vec<f32>, State) {
-    let (statistics, update_running, plan) = choices;
+fn forward(norm: &BatchNorm, shape: Shape, x: &[f32], choices: Choices) -> (Vec<f32>, State) {
     let (input, output) = (gpu().upload(x), gpu().empty(x.len()));
-    let training = Training {
-        statistics,
-        update_running,
-        plan,
-        ..Training::new(input.as_entire_buffer_binding(), output.as_entire_buffer_binding())
-    };
-    let step = norm.prepare_training(shape, training).unwrap();
+    let step = prepare::training(norm, shape, whole(&input), whole(&output), choices);
     gpu().run(|pass| step.record(pass)).unwrap();
-    (gpu().download(&output).unwrap(), read_state(norm))
+    (values(&output), read_state(norm))
 }
 
 #[test]
@@ -117,12 +108,12 @@ fn which_statistics_normalize_and_whether_buffers_move_are_independent() {
                 let plan = PlanRequest { path: path.filter(|_| !direct), ..Default::default() };
                 let norm = layer(&descriptor, &before);
                 let mut reference = cpu::Layer::with_state(&descriptor, &before);
-                let (want, _) = cpu::resident(&x, shape, &mut reference, statistics, update);
-                let (y, after) = forward(&norm, shape, &x, (statistics, update, plan));
+                let want = cpu::resident(&x, shape, &mut reference, statistics, update);
+                let (y, after) =
+                    forward(&norm, shape, &x, Choices { statistics, update_running: update, plan });
                 let what = format!("{statistics:?}, update {update}, {plan:?}");
-                let scale = max_abs(&want);
-                assert_close(&what, &y, &want, |_| scale, FORWARD);
-                assert_state(&what, &after, &reference);
+                assert_output(&what, &y, shape, &x, &want, FORWARD);
+                assert_state(&what, &after, &reference, FORWARD);
                 if !update {
                     assert_eq!(after, before, "{what}");
                 }
@@ -137,9 +128,8 @@ fn an_empty_batch_is_counted_and_nothing_else() {
     let before = state(6, 33);
     let norm = layer(&descriptor, &before);
     let buffer = gpu().empty(64);
-    let binding = || buffer.as_entire_buffer_binding();
     for shape in [Shape::rows(0, 6), Shape::channels_first(0, 6, &[4, 4]), Shape::channels_last(0, &[4], 6)] {
-        let step = norm.prepare_training(shape, Training::new(binding(), binding())).unwrap();
+        let step = prepare::training(&norm, shape, whole(&buffer), whole(&buffer), PlanRequest::default());
         gpu().run(|pass| step.record(pass)).unwrap();
     }
     assert_eq!(read_state(&norm), State { num_batches_tracked: 3, ..before });

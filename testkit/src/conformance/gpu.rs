@@ -7,24 +7,15 @@ use wgpu_batchnorm::{
     Training,
 };
 
-use super::case::{Buffers, Case, Format, Input, Result};
+use super::case::{Buffers, Case, Input, Result};
+use super::layer;
 use super::results::{self, Gradients, Results, Step};
+use crate::gpu::{download, whole};
 
 /// Runs all steps of `case` in order, then its evaluation.
 pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
-    let norm = BatchNorm::new(context, &descriptor(case)?).map_err(said)?;
-    let (mean, var, batches) = match &case.buffers {
-        Some(Buffers { mean, var, batches }) => (mean.clone(), var.clone(), *batches),
-        None => Default::default(),
-    };
-    let state = State {
-        weight: case.weight.clone().unwrap_or_default(),
-        bias: case.bias.clone().unwrap_or_default(),
-        running_mean: mean,
-        running_var: var,
-        num_batches_tracked: batches,
-    };
-    norm.set_state(&gpu.queue, &state).map_err(said)?;
+    let norm = BatchNorm::new(context, &layer::descriptor(case)?).map_err(said)?;
+    norm.set_state(&gpu.queue, &layer::state(case)).map_err(said)?;
 
     let mut results = Results::default();
     for input in &case.steps {
@@ -35,8 +26,7 @@ pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
         let step = norm.prepare_evaluation(tensors.shape, Evaluation::new(tensors.x(), tensors.y()));
         let step = step.map_err(said)?;
         let gradients = tensors.forward_backward(gpu, &norm, &step, |pass| step.record(pass))?;
-        results.evaluation =
-            Some(results::Evaluation { y: gpu.download(&tensors.y).map_err(said)?, gradients });
+        results.evaluation = Some(results::Evaluation { y: values(gpu, &tensors.y), gradients });
     }
     Ok(results)
 }
@@ -49,15 +39,11 @@ fn train(gpu: &Gpu, norm: &BatchNorm, case: &Case, input: &Input) -> Result<Step
     let buffers = match case.buffers {
         None => None,
         Some(_) => {
-            let state = pollster::block_on(norm.read_state(&gpu.queue)).map_err(said)?;
-            Some(Buffers {
-                mean: state.running_mean,
-                var: state.running_var,
-                batches: state.num_batches_tracked,
-            })
+            let State { running_mean, running_var, num_batches_tracked, .. } = read_state(gpu, norm)?;
+            Some(Buffers { mean: running_mean, var: running_var, batches: num_batches_tracked })
         }
     };
-    Ok(Step { y: gpu.download(&tensors.y).map_err(said)?, batch: Some(batch), buffers, gradients })
+    Ok(Step { y: values(gpu, &tensors.y), batch: Some(batch), buffers, gradients })
 }
 
 /// Mean and biased variance of the batch: the running statistics of a layer that remembers nothing else.
@@ -73,30 +59,14 @@ fn batch_statistics(
         bias: false,
         track_running_stats: true,
         convention: Convention::Burn,
-        ..descriptor(case)?
+        ..layer::descriptor(case)?
     };
     let probe = BatchNorm::new(norm.context(), &descriptor).map_err(said)?;
     let step =
         probe.prepare_training(tensors.shape, Training::new(tensors.x(), tensors.y())).map_err(said)?;
     gpu.run(|pass| step.record(pass)).map_err(said)?;
-    let state = pollster::block_on(probe.read_state(&gpu.queue)).map_err(said)?;
+    let state = read_state(gpu, &probe)?;
     Ok((state.running_mean, state.running_var))
-}
-
-fn descriptor(case: &Case) -> Result<BatchNormDescriptor<'_>> {
-    Ok(BatchNormDescriptor {
-        label: Some(&case.name),
-        features: size(case.features)?,
-        eps: case.eps as f32,
-        momentum: case.momentum.map(|momentum| momentum as f32),
-        weight: case.weight.is_some(),
-        bias: case.bias.is_some(),
-        track_running_stats: case.buffers.is_some(),
-        convention: match case.format {
-            Format::PyTorch => Convention::PyTorch,
-            Format::Onnx => Convention::Onnx,
-        },
-    })
 }
 
 /// The tensors of one pass on the device.
@@ -113,14 +83,8 @@ impl Tensors {
         if required > limit {
             return Err(format!("x takes {required} bytes, a buffer of the device holds at most {limit}"));
         }
-        let spatial = case.positions.iter().map(|&axis| size(axis)).collect::<Result<Vec<_>>>()?;
-        let (batch, features) = (size(input.batch)?, size(case.features)?);
-        let shape = match case.features_last {
-            true => Shape::channels_last(batch, &spatial, features),
-            false => Shape::channels_first(batch, features, &spatial),
-        };
         Ok(Tensors {
-            shape,
+            shape: layer::shape(case, input.batch)?,
             x: gpu.upload(&input.x),
             y: gpu.empty(input.x.len()),
             dy: input.dy.as_ref().map(|dy| gpu.upload(dy)),
@@ -128,11 +92,11 @@ impl Tensors {
     }
 
     fn x(&self) -> BufferBinding<'_> {
-        self.x.as_entire_buffer_binding()
+        whole(&self.x)
     }
 
     fn y(&self) -> BufferBinding<'_> {
-        self.y.as_entire_buffer_binding()
+        whole(&self.y)
     }
 
     /// Records a forward step and, where there is a gradient to propagate, its backward, into one pass.
@@ -152,10 +116,10 @@ impl Tensors {
         let dweight = norm.weight().map(|_| gpu.empty(features));
         let dbias = norm.bias().map(|_| gpu.empty(features));
         let backward = Backward {
-            input_gradient: Some(dx.as_entire_buffer_binding()),
-            weight_gradient: dweight.as_ref().map(Buffer::as_entire_buffer_binding),
-            bias_gradient: dbias.as_ref().map(Buffer::as_entire_buffer_binding),
-            ..Backward::new(self.x(), dy.as_entire_buffer_binding())
+            input_gradient: Some(whole(&dx)),
+            weight_gradient: dweight.as_ref().map(whole),
+            bias_gradient: dbias.as_ref().map(whole),
+            ..Backward::new(self.x(), whole(dy))
         };
         let backward = norm.prepare_backward(self.shape, step, backward).map_err(said)?;
         gpu.run(|pass| {
@@ -163,14 +127,17 @@ impl Tensors {
             backward.record(pass);
         })
         .map_err(said)?;
-        let download =
-            |buffer: &Option<Buffer>| buffer.as_ref().map(|b| gpu.download(b).map_err(said)).transpose();
-        Ok(Gradients { dx: download(&Some(dx))?, dweight: download(&dweight)?, dbias: download(&dbias)? })
+        let values = |buffer: Buffer| values(gpu, &buffer);
+        Ok(Gradients { dx: Some(values(dx)), dweight: dweight.map(values), dbias: dbias.map(values) })
     }
 }
 
-fn size(axis: usize) -> Result<u32> {
-    u32::try_from(axis).map_err(|_| format!("shape: required axes up to {}, given {axis}", u32::MAX))
+fn values(gpu: &Gpu, buffer: &Buffer) -> Vec<f32> {
+    download(&gpu.device, &gpu.queue, whole(buffer))
+}
+
+fn read_state(gpu: &Gpu, norm: &BatchNorm) -> Result<State> {
+    pollster::block_on(norm.read_state(&gpu.queue)).map_err(said)
 }
 
 fn said(error: impl std::error::Error) -> String {

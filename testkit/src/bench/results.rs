@@ -1,4 +1,4 @@
-//! The file of results that this bench, `peers/` and `scripts/torch_batchnorm.py` all write.
+//! The file of results that the bench, `peers/` and `scripts/torch_batchnorm.py` all write.
 
 use std::path::Path;
 

@@ -70,10 +70,10 @@ impl Case {
     }
 }
 
-/// A group of `shapes.txt`: `everyday` is measured for everyone, `awkward` for fewer, `large` not on the CPU.
+/// A group of `benches/shapes.txt`: `everyday` is measured for everyone, `awkward` for fewer, `large` not on the CPU.
 pub fn group(name: &str) -> Vec<Case> {
     let title = format!("[{name}]");
-    let lines = include_str!("../shapes.txt").lines().skip_while(|line| *line != title).skip(1);
+    let lines = include_str!("../../../benches/shapes.txt").lines().skip_while(|line| *line != title).skip(1);
     let cases = lines.take_while(|line| !line.starts_with('['));
     cases.filter(|line| !line.is_empty() && !line.starts_with('#')).map(Case::new).collect()
 }

@@ -4,16 +4,8 @@
 //!
 //! A file holds inputs and float64 results of batch normalization, in the format of tests/data/pytorch or of
 //! tests/data/onnx (its README tells what that is); any framework can write one. The GPU's results are printed as
-//! errors scaled by the rules in rules.rs, and with --out written under the reference's names, for others to compare.
+//! errors scaled as tests/data/README.md says, and with --out written under the reference's names, for others to compare.
 //! Fails where a file cannot be read or run, or an error is beyond its tolerance.
-
-mod case;
-mod compare;
-mod formula;
-mod results;
-mod rules;
-mod run;
-mod statistics;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,11 +13,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
+use testkit::conformance::case::{Case, Format, Result};
+use testkit::conformance::compare::{Outcome, Report, compare};
+use testkit::conformance::encode::encode;
+use testkit::conformance::gpu::run;
 use wgpu_batchnorm::Context;
 use wgpu_batchnorm::headless::Gpu;
-
-use case::{Case, Format, Result};
-use compare::{Outcome, Report, compare};
 
 /// Checks batch normalization on this machine's GPU against reference files.
 #[derive(Parser)]
@@ -93,7 +86,7 @@ fn check(
     let bytes = std::fs::read(file).map_err(|error| format!("cannot read the file: {error}"))?;
     let case = Case::read(&bytes)?;
     describe(&case);
-    let results = run::run(gpu, context, &case)?;
+    let results = run(gpu, context, &case)?;
     if let (Some(directory), Some(name)) = (out, file.file_name()) {
         let path = directory.join(name);
         if written.contains(&path) {
@@ -105,7 +98,7 @@ fn check(
         let mut metadata = case.metadata.clone();
         metadata.insert("made_by".into(), concat!("wgpu-batchnorm ", env!("CARGO_PKG_VERSION")).into());
         metadata.insert("adapter".into(), gpu.describe());
-        let bytes = results::encode(&results.publish(&case), &metadata)?;
+        let bytes = encode(&results.publish(&case), &metadata)?;
         std::fs::write(&path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         written.push(path);
     }

@@ -1,12 +1,11 @@
-//! What running a case gives, the names it is published under, and the file it is written to.
+//! What running a case gives, and the names it is published under.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use safetensors::Dtype;
-use safetensors::tensor::{TensorView, serialize};
-use serde_json::Value;
 
-use super::case::{Buffers, Case, Format, Result, Tensor, View};
+use super::case::{Buffers, Case, Format, Tensor};
+use crate::layout::feature_sums;
 
 /// Gradients of one pass; None: not computed.
 #[derive(Default)]
@@ -112,7 +111,7 @@ impl Published<'_> {
         let sample = index.iter().map(|&i| values[i]);
         self.insert(&format!("{name}_sample"), suffix, &[index.len()], Dtype::F32, sample);
         if matches!(name, "y" | "dx") {
-            let view = self.case.view(batch);
+            let layout = self.case.layout(batch);
             let one = |i: usize| f64::from(values[i]);
             let sums: [(&str, &dyn Fn(usize) -> f64); 3] = [
                 ("sum", &one),
@@ -120,55 +119,9 @@ impl Published<'_> {
                 ("dot", &|i| one(i) * f64::from(sampling.r[i])),
             ];
             for (sum, term) in sums {
-                let sums = feature_sums(view, values.len(), term);
-                self.insert(&format!("{name}_{sum}"), suffix, &[view.features], Dtype::F64, sums);
+                let sums = feature_sums(layout, values.len(), term);
+                self.insert(&format!("{name}_{sum}"), suffix, &[layout.features], Dtype::F64, sums);
             }
         }
-    }
-}
-
-/// Σ of `term` over the values of each feature.
-pub fn feature_sums(view: View, len: usize, term: impl Fn(usize) -> f64) -> Vec<f64> {
-    let mut sums = vec![0.0; view.features];
-    for i in 0..len {
-        sums[view.feature(i)] += term(i);
-    }
-    sums
-}
-
-/// Tensors and metadata as a safetensors file; the same content gives the same bytes.
-pub fn encode(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let bytes: Vec<Vec<u8>> = tensors.values().map(little_endian).collect();
-    let mut views = Vec::new();
-    for ((name, tensor), data) in tensors.iter().zip(&bytes) {
-        let view = TensorView::new(tensor.dtype, tensor.shape.clone(), data);
-        views.push((name, view.map_err(|error| format!("{name}: {error}"))?));
-    }
-    let metadata: HashMap<_, _> = metadata.clone().into_iter().collect();
-    let mut file = serialize(views, Some(metadata)).map_err(|error| error.to_string())?;
-    sort_header(&mut file).map_err(|error| error.to_string())?;
-    Ok(file)
-}
-
-/// The library writes metadata in hash order; sorted, the header has the same length.
-fn sort_header(file: &mut [u8]) -> serde_json::Result<()> {
-    let (length, rest) = file.split_at_mut(8);
-    let length = length.iter().rev().fold(0, |n, &byte| n << 8 | usize::from(byte));
-    let header = &mut rest[..length];
-    let entries: BTreeMap<String, Value> = serde_json::from_slice(header)?;
-    let sorted = serde_json::to_vec(&entries)?;
-    if sorted.len() <= length {
-        header.fill(b' ');
-        header[..sorted.len()].copy_from_slice(&sorted);
-    }
-    Ok(())
-}
-
-fn little_endian(tensor: &Tensor) -> Vec<u8> {
-    let values = tensor.values.iter();
-    match tensor.dtype {
-        Dtype::F32 => values.flat_map(|&v| (v as f32).to_le_bytes()).collect(),
-        Dtype::I64 => values.flat_map(|&v| (v as i64).to_le_bytes()).collect(),
-        _ => values.flat_map(|v| v.to_le_bytes()).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! Per-feature statistics in float64: what error scales, and the truth of ONNX files, are made from.
 
-use super::case::{Buffers, Case, Format, View};
+use super::case::{Buffers, Case, Format};
+use crate::layout::Layout;
 
 /// Statistics of one input, per feature.
 pub struct Statistics {
@@ -14,21 +15,21 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub fn of(x: &[f32], view: View) -> Statistics {
-        let count = view.count() as f64;
-        let mut mean = vec![0.0; view.features];
-        let mut largest = vec![0.0f64; view.features];
-        let mut first = vec![None; view.features];
-        let mut constant = vec![true; view.features];
+    pub fn of(x: &[f32], layout: Layout) -> Statistics {
+        let count = layout.count() as f64;
+        let mut mean = vec![0.0; layout.features];
+        let mut largest = vec![0.0f64; layout.features];
+        let mut first = vec![None; layout.features];
+        let mut constant = vec![true; layout.features];
         for (i, &value) in x.iter().enumerate() {
-            let c = view.feature(i);
+            let c = layout.feature(i);
             mean[c] += f64::from(value) / count;
             largest[c] = largest[c].max(f64::from(value.abs()));
             constant[c] &= value.is_finite() && *first[c].get_or_insert(value) == value;
         }
-        let mut var = vec![0.0; view.features];
+        let mut var = vec![0.0; layout.features];
         for (i, &value) in x.iter().enumerate() {
-            let c = view.feature(i);
+            let c = layout.feature(i);
             var[c] += (f64::from(value) - mean[c]).powi(2) / count;
         }
         Statistics { mean, var, largest, constant }
@@ -66,9 +67,9 @@ impl Running {
 }
 
 /// (x − mean) / √(var + eps) · weight + bias, in float64.
-pub fn normalize(case: &Case, x: &[f32], view: View, mean: &[f64], var: &[f64]) -> Vec<f64> {
+pub fn normalize(case: &Case, x: &[f32], layout: Layout, mean: &[f64], var: &[f64]) -> Vec<f64> {
     let element = |(i, &value): (usize, &f32)| {
-        let c = view.feature(i);
+        let c = layout.feature(i);
         (f64::from(value) - mean[c]) / (var[c] + case.eps).sqrt() * case.weight(c) + case.bias(c)
     };
     x.iter().enumerate().map(element).collect()

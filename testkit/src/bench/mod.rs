@@ -1,0 +1,4 @@
+//! What the crate's bench and `peers/` have in common. Needs nothing of the layer.
+
+pub mod results;
+pub mod shapes;

@@ -1,0 +1,160 @@
+//! That exact results pass, and that the errors a wrong layer makes do not.
+
+use super::case::{Case, Format, Result};
+use super::compare::{Outcome, compare};
+use super::exact::{exact, gradients};
+use super::files::{data, references};
+use super::results::Results;
+use super::statistics::Statistics;
+
+fn read(name: &str) -> Result<Case> {
+    let path = data().join(format!("{name}.safetensors"));
+    Case::read(&std::fs::read(path).map_err(|error| error.to_string())?)
+}
+
+/// Errors of a case's tensors after `spoil` has had the exact results.
+fn failures(name: &str, spoil: impl Fn(&Case, &mut Results)) -> Result<Vec<String>> {
+    let case = read(name)?;
+    let mut results = exact(&case);
+    spoil(&case, &mut results);
+    let report = compare(&case, &results);
+    Ok(report.rows.iter().filter(|row| row.failed()).map(|row| row.tensor.clone()).collect())
+}
+
+#[test]
+fn exact_results_pass_every_file() -> Result<()> {
+    let mut files = 0;
+    for folder in ["pytorch", "pytorch-extra", "onnx"] {
+        for path in references(folder) {
+            let case = Case::read(&std::fs::read(&path).map_err(|e| e.to_string())?)?;
+            let report = compare(&case, &exact(&case));
+            for row in &report.rows {
+                assert!(!row.failed(), "{}: {} {:?} {}", case.name, row.tensor, row.outcome, row.note);
+                let training_only = case.format == Format::Onnx;
+                let compared = row.outcome != Outcome::Skipped || training_only;
+                assert!(compared, "{}: {} {}", case.name, row.tensor, row.note);
+            }
+            assert!(report.passed(), "{}", case.name);
+            files += 1;
+        }
+    }
+    assert!(files > 30 + 9, "{files}");
+    Ok(())
+}
+
+#[test]
+fn the_smallest_error_beyond_the_tolerance_is_found() -> Result<()> {
+    let spoil = |factor: f32| {
+        failures("pytorch/nchw_4x16x8x8", move |_, results| {
+            let y = &mut results.steps[0].y;
+            let largest = y.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+            y[77] += factor * largest;
+        })
+    };
+    assert_eq!(spoil(3e-7)?, [""; 0]);
+    assert_eq!(spoil(7e-7)?, ["y"]);
+    Ok(())
+}
+
+#[test]
+fn a_wrong_convention_is_found() -> Result<()> {
+    // The biased variance in the running buffer.
+    let biased = failures("pytorch/nc_1000x16", |case, results| {
+        let var = Statistics::of(&case.steps[0].x, case.layout(1000)).var;
+        if let (Some(before), Some(after)) = (&case.buffers, &mut results.steps[0].buffers) {
+            for ((after, before), var) in after.var.iter_mut().zip(&before.var).zip(&var) {
+                *after = 0.9 * before + 0.1 * *var as f32;
+            }
+        }
+    });
+    assert_eq!(biased?, ["running_var"]);
+    // The gradient through constant statistics where they depend on x.
+    let frozen = failures("pytorch/nc_17x16", |case, results| {
+        let batch = Statistics::of(&case.steps[0].x, case.layout(17));
+        results.steps[0].gradients = gradients(case, &case.steps[0], &batch.mean, &batch.var, true);
+    });
+    assert_eq!(frozen?, ["dx"]);
+    let count = failures("pytorch/steps5_nc", |_, results| {
+        if let Some(buffers) = &mut results.steps[3].buffers {
+            buffers.batches += 1;
+        }
+    });
+    assert_eq!(count?, ["num_batches_tracked.3"]);
+    Ok(())
+}
+
+#[test]
+fn the_rounding_of_simple_designs_is_found() -> Result<()> {
+    // a·x + b in float32, at mean/std 1e4.
+    let failed = failures("pytorch/nc_256x8_large_mean", |case, results| {
+        let batch = Statistics::of(&case.steps[0].x, case.layout(256));
+        for (i, y) in results.steps[0].y.iter_mut().enumerate() {
+            let c = i % 8;
+            let a = case.weight(c) / (batch.var[c] + case.eps).sqrt();
+            *y = case.steps[0].x[i] * a as f32 + (case.bias(c) - a * batch.mean[c]) as f32;
+        }
+    });
+    assert_eq!(failed?, ["y"]);
+    // A constant whose mean is off by a rounding.
+    let failed = failures("pytorch/nc_17x4_constant", |_, results| {
+        (0..17).for_each(|row| results.steps[0].y[row * 4 + 2] += 1e-5);
+    });
+    assert_eq!(failed?, ["y", "y (constant features)"]);
+    Ok(())
+}
+
+#[test]
+fn non_finite_features_must_stay_so_and_alone() -> Result<()> {
+    let finite = failures("pytorch/nc_16x7_nonfinite", |_, results| results.steps[0].y[1] = 0.0);
+    assert_eq!(finite?, ["y"]);
+    let spread = failures("pytorch/nc_16x7_nonfinite", |_, results| results.steps[0].y[2] = f32::NAN);
+    assert_eq!(spread?, ["y"]);
+    let infinite = failures("pytorch/nc_16x7_nonfinite", |_, results| results.steps[0].y[1] = f32::INFINITY);
+    assert_eq!(infinite?, ["y"]);
+    let kind = failures("pytorch/nc_16x7_nonfinite", |_, results| {
+        if let Some(buffers) = &mut results.steps[0].buffers {
+            buffers.mean[3] = f32::NAN;
+        }
+    });
+    assert_eq!(kind?, [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_variance_beyond_float32_is_reported_and_alone() -> Result<()> {
+    let case = read("pytorch-extra/nc_64x4_overflow")?;
+    let mut results = exact(&case);
+    (0..64).for_each(|row| results.steps[0].y[row * 4] = f32::NAN);
+    let report = compare(&case, &results);
+    assert!(report.passed());
+    let y = report.rows.iter().find(|row| row.tensor == "y");
+    assert!(
+        y.is_some_and(|row| row.note.contains("not representable") && row.note.contains("features 0, 2"))
+    );
+    results.steps[0].y[1] = f32::NAN;
+    assert!(!compare(&case, &results).passed());
+    Ok(())
+}
+
+#[test]
+fn what_is_missing_is_named() -> Result<()> {
+    let mut case = read("pytorch/nc_3x3")?;
+    case.truth.remove("y");
+    case.steps[0].dy = None;
+    let mut results = exact(&case);
+    results.evaluation = None;
+    let report = compare(&case, &results);
+    let skipped = |name: &str| {
+        report
+            .rows
+            .iter()
+            .find(|row| row.tensor == name && row.outcome == Outcome::Skipped)
+            .map(|row| &*row.note)
+    };
+    assert_eq!(skipped("y"), Some("the file has no float64 truth of it"));
+    assert_eq!(skipped("y_eval"), Some("the run gave no such result"));
+    assert_eq!(skipped("dx"), Some("no result of the layer has this name"));
+    assert!(report.passed());
+    assert!(!compare(&case, &Results::default()).passed());
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Reference files: read into cases, run by the layer or its CPU reference, and judged.
+//!
+//! `examples/conformance` is the program made of it; the tests check the files of tests/data.
+
+pub mod case;
+pub mod compare;
+pub mod cpu;
+pub mod encode;
+mod file;
+pub mod files;
+mod formula;
+pub mod gpu;
+mod layer;
+mod onnx;
+mod pytorch;
+pub mod results;
+mod rule;
+mod rules;
+mod statistics;
+
+#[cfg(test)]
+mod exact;
+#[cfg(test)]
+mod judging_tests;
+#[cfg(test)]
+mod reading_tests;

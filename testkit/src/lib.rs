@@ -1,0 +1,31 @@
+//! What the tests, benches, examples and experiments of wgpu-batchnorm share.
+//!
+//! They use the layer mostly through [`prepare`], [`train`](mod@train) and [`layer`](mod@layer), so that a change of
+//! its interface is met in few places. How errors are scaled is decided in [`scales`] alone.
+
+pub mod bench;
+
+#[cfg(feature = "layer")]
+pub mod close;
+#[cfg(feature = "layer")]
+pub mod conformance;
+#[cfg(feature = "layer")]
+pub mod gpu;
+#[cfg(feature = "layer")]
+pub mod kernel;
+#[cfg(feature = "layer")]
+pub mod layer;
+#[cfg(feature = "layer")]
+pub mod layout;
+#[cfg(feature = "layer")]
+pub mod plans;
+#[cfg(feature = "layer")]
+pub mod prepare;
+#[cfg(feature = "layer")]
+pub mod random;
+#[cfg(feature = "layer")]
+pub mod recording;
+#[cfg(feature = "layer")]
+pub mod scales;
+#[cfg(feature = "layer")]
+pub mod train;
