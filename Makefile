@@ -4,10 +4,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
+	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU"
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
@@ -25,6 +26,9 @@ vulkan:
 
 test: vulkan
 	cargo test --workspace
+
+snippet: vulkan
+	scripts/snippet.sh
 
 demo: vulkan
 	cargo build --release --workspace --example digits --bin batchnorm-experiments

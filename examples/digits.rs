@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
-    BatchNorm, BatchNormDescriptor, Context, Evaluation, Shape, State, Statistics, Training, TrainingStep,
+    BatchNorm, BatchNormDescriptor, Context, Evaluation, ForwardStep, Shape, State, Statistics, Training,
     cpu, wgpu,
 };
 
@@ -152,7 +152,7 @@ impl Run {
         let batches = || digits.training.chunks(batch * PIXELS);
         let epoch = || {
             let mut layer = cpu::Layer::new(&layer());
-            let train = |x: &[f32]| cpu::resident(x, rows(x), &mut layer, Statistics::Batch, true).0;
+            let train = |x: &[f32]| cpu::train(x, rows(x), &mut layer, Statistics::Batch, true).0;
             let y: Vec<Vec<f64>> = batches().map(train).collect();
             (y, layer)
         };
@@ -213,7 +213,7 @@ fn prepare_epoch(
     x: &wgpu::Buffer,
     y: &wgpu::Buffer,
     batch: usize,
-) -> Result<Vec<TrainingStep>, Box<dyn Error>> {
+) -> Result<Vec<ForwardStep>, Box<dyn Error>> {
     let bytes = (batch * PIXELS * 4) as u64;
     let step = |offset: u64| {
         let size = bytes.min(x.size() - offset);

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let first_step = first.prepare_training(images, Training::new(x, normalized))?;
     let second_step = second.prepare_training(lines, Training::new(y.clone(), y.clone()))?;
 
-    // One pass. Like any dispatch, a layer's set the pipeline and bind group 0.
+    // One pass. Like any dispatch, a layer's set the pipeline and bind groups, 0 and 1.
     let mut encoder = device.create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
     for _ in 0..STEPS {
@@ -74,10 +74,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut y_cpu = Vec::new();
     for batch in 0..STEPS {
         let x: Vec<f32> = (0..images.elements() as u32).map(|i| noise(batch, i, images)).collect();
-        let (normalized, _) = cpu::resident(&x, images, &mut first_cpu, Statistics::Batch, true);
+        let (normalized, _) = cpu::train(&x, images, &mut first_cpu, Statistics::Batch, true);
         let relu_sum = |line: &[f64]| line.iter().map(|v| v.max(0.0)).sum::<f64>() as f32;
         let x: Vec<f32> = normalized.chunks(12).map(relu_sum).collect();
-        (y_cpu, _) = cpu::resident(&x, lines, &mut second_cpu, Statistics::Batch, true);
+        (y_cpu, _) = cpu::train(&x, lines, &mut second_cpu, Statistics::Batch, true);
     }
     result.map_async(wgpu::MapMode::Read, .., |_| {});
     device.poll(wgpu::PollType::wait_indefinitely())?;

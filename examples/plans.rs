@@ -82,19 +82,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn requests() -> Vec<PlanRequest> {
     let mut requests = vec![PlanRequest::default()];
-    for path in [Path::Held, Path::Resident, Path::Split] {
-        for view in [View::Planes, View::Rows] {
-            for width in [1, 4, 16] {
-                for lanes in [8, 32, 64, 256] {
-                    let chunks: &[Option<u32>] =
-                        if path == Path::Split { &[None, Some(4), Some(16), Some(64)] } else { &[None] };
-                    requests.extend(chunks.iter().map(|&chunks| PlanRequest {
-                        path: Some(path),
-                        view: Some(view),
-                        width: Some(width),
-                        lanes: Some(lanes),
-                        chunks,
-                    }));
+    for view in [View::Planes, View::Rows] {
+        for packet in [1, 4, 16] {
+            for workgroup in [8, 32, 64, 256] {
+                for tile in [1, 4, 8, 32, 64, 256] {
+                    let request =
+                        PlanRequest::new().view(view).packet(packet).workgroup(workgroup).tile(tile);
+                    requests.extend([Path::Persistent, Path::Cached, Path::Split].map(|p| request.path(p)));
+                    requests.extend([4, 16, 64].map(|splits| request.path(Path::Split).splits(splits)));
                 }
             }
         }
@@ -126,30 +121,20 @@ impl<'a> Bench<'a> {
     fn time(&self, plan: PlanRequest, repeat: usize) -> Result<(String, [f64; 4]), PrepareError> {
         let whole = wgpu::Buffer::as_entire_buffer_binding;
         let [x, y, dy, dx] = &self.tensors;
-        let training = Training { plan, ..Training::new(whole(x), whole(y)) };
+        let training = Training::new(whole(x), whole(y)).plan(plan);
         let forward = self.norm.prepare_training(self.shape, training)?;
-        let backward = Backward {
-            input_gradient: Some(whole(dx)),
-            weight_gradient: Some(whole(&self.gradients[0])),
-            bias_gradient: Some(whole(&self.gradients[1])),
-            plan,
-            ..Backward::new(whole(x), whole(dy))
-        };
-        let backward = self.norm.prepare_backward(self.shape, &forward, backward)?;
+        let backward = Backward::of(whole(dy))
+            .input_gradient(whole(dx))
+            .weight_gradient(whole(&self.gradients[0]))
+            .bias_gradient(whole(&self.gradients[1]))
+            .plan(plan);
+        let backward = self.norm.prepare_backward(&forward, backward)?;
         let alone = self.median(repeat, |pass| forward.record(pass));
         let both = self.median(repeat, |pass| {
             forward.record(pass);
             backward.record(pass);
         });
-        let plan = forward.plan();
-        let text = format!(
-            "{}, {}, {} × {} values, workgroups {:?}",
-            plan.path(),
-            plan.view(),
-            plan.lanes(),
-            plan.width(),
-            plan.workgroups()
-        );
+        let text = forward.plan().request().to_string();
         let predicted = [forward.plan(), backward.plan()].map(|plan| plan.predicted().as_secs_f64() * 1e3);
         Ok((text, [alone, predicted[0], both, predicted[0] + predicted[1]]))
     }

@@ -1,7 +1,6 @@
 //! A convenience for programs without a pipeline of their own: a device, uploads, downloads. The layer needs none of it.
 
-use crate::error::ReadError;
-use crate::state::mapped;
+use crate::layer::{ReadError, mapped};
 
 /// Why there is no device.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,23 +38,26 @@ impl Gpu {
     ///
     /// # Errors
     /// [`HeadlessError`], with the remedy in its message.
-    pub fn new() -> Result<Self, HeadlessError> {
-        Self::with_limits(|adapter| adapter.limits())
+    pub async fn request() -> Result<Self, HeadlessError> {
+        Self::request_with_limits(|adapter| adapter.limits()).await
     }
 
     /// The same, with limits to be chosen: `|_| wgpu::Limits::default()` for those every browser grants.
     ///
     /// # Errors
     /// [`HeadlessError`], with the remedy in its message.
-    pub fn with_limits(limits: impl FnOnce(&wgpu::Adapter) -> wgpu::Limits) -> Result<Self, HeadlessError> {
+    pub async fn request_with_limits(
+        limits: impl FnOnce(&wgpu::Adapter) -> wgpu::Limits,
+    ) -> Result<Self, HeadlessError> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let adapter = match std::env::var_os("WGPU_ADAPTER_NAME") {
-            Some(_) => pollster::block_on(wgpu::util::initialize_adapter_from_env(&instance, None)),
-            None => pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
-                power_preference:
-                    wgpu::PowerPreference::from_env().unwrap_or(wgpu::PowerPreference::HighPerformance),
-                ..Default::default()
-            })),
+            Some(_) => wgpu::util::initialize_adapter_from_env(&instance, None).await,
+            None => {
+                let preference = wgpu::PowerPreference::from_env();
+                let power_preference = preference.unwrap_or(wgpu::PowerPreference::HighPerformance);
+                let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
+                instance.request_adapter(&options).await
+            }
         }
         .map_err(|error| HeadlessError::NoAdapter(error.to_string()))?;
         let info = adapter.get_info();
@@ -67,9 +69,34 @@ impl Gpu {
             required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
             .map_err(|error| HeadlessError::NoDevice(error.to_string()))?;
         Ok(Self { device, queue })
+    }
+
+    /// A device that is there already.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self { device, queue }
+    }
+
+    /// [`Gpu::request`], waited for.
+    ///
+    /// # Errors
+    /// [`HeadlessError`], with the remedy in its message.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new() -> Result<Self, HeadlessError> {
+        pollster::block_on(Self::request())
+    }
+
+    /// [`Gpu::request_with_limits`], waited for.
+    ///
+    /// # Errors
+    /// [`HeadlessError`], with the remedy in its message.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn with_limits(limits: impl FnOnce(&wgpu::Adapter) -> wgpu::Limits) -> Result<Self, HeadlessError> {
+        pollster::block_on(Self::request_with_limits(limits))
     }
 
     /// The adapter, its driver and its backend, in one line.
@@ -85,7 +112,7 @@ impl Gpu {
         buffer
     }
 
-    /// A buffer for so many float32, zero (`STORAGE`, `COPY_SRC`, `COPY_DST`).
+    /// A buffer for `len` float32, zero (`STORAGE`, `COPY_SRC`, `COPY_DST`).
     pub fn empty(&self, len: usize) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
@@ -95,11 +122,12 @@ impl Gpu {
         })
     }
 
-    /// The values of a buffer, after all work submitted so far. Waits for the device.
+    /// The values of a buffer, after all work submitted so far. On native platforms it waits for the copy, on the web it
+    /// yields to the browser.
     ///
     /// # Errors
     /// [`ReadError`], where the device is lost or out of memory.
-    pub fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
+    pub async fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: buffer.size(),
@@ -108,13 +136,22 @@ impl Gpu {
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
-        self.queue.submit([encoder.finish()]);
-        pollster::block_on(mapped(&self.device, &staging))?;
+        let submission = self.queue.submit([encoder.finish()]);
+        mapped(&self.device, submission, &staging).await?;
         let bytes = staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// Records one compute pass, submits it and waits for it.
+    /// [`Gpu::read`], waited for.
+    ///
+    /// # Errors
+    /// [`ReadError`], where the device is lost or out of memory.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
+        pollster::block_on(self.read(buffer))
+    }
+
+    /// Records one compute pass, submits it and waits for it (on the web, nothing waits).
     ///
     /// # Errors
     /// [`ReadError`], where the device is lost.

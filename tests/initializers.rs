@@ -74,7 +74,7 @@ fn every_variable_of_every_composed_shader_is_initialized() {
 fn the_check_finds_what_it_is_for() {
     let bad = "
         @group(0) @binding(0) var<storage, read_write> out: array<f32>;
-        var<workgroup> lanes: array<f32, 4>;
+        var<workgroup> shared_values: array<f32, 4>;
         var<private> kept: u32;
         fn f(variable: f32) { // var commented: f32;
             for (var i = 0u; i < 4u; i++) {

@@ -1,6 +1,6 @@
 //! That recording a step allocates nothing. A binary of its own: it counts what its allocator does.
 
-use testkit::recording::{Bare, Steps};
+use testkit::recording::{Bare, Groups, Steps};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{Path, wgpu};
 
@@ -10,17 +10,18 @@ use wgpu_batchnorm::{Path, wgpu};
 fn recording_allocates_no_more_than_wgpu() {
     let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
     let bare = Bare::new(&gpu.device);
-    for path in [Path::Resident, Path::Split] {
+    for path in [Path::Cached, Path::Split] {
         let layers = [0, 1].map(|_| Steps::new(&gpu, path));
-        let plans = [layers[0].training.plan(), layers[0].evaluation.plan(), layers[0].backward.plan()];
-        let dispatches = plans.iter().map(|plan| plan.dispatches()).sum();
+        let Steps { training, evaluation, backward } = &layers[0];
+        let dispatches = [training.dispatches(), evaluation.dispatches(), backward.dispatches()].concat();
+        let groups = Groups::of(&dispatches);
         let steps = allocations(&gpu.device, &|pass, i| {
             let Steps { training, evaluation, backward } = &layers[i % 2];
             training.record(pass);
             evaluation.record(pass);
             backward.record(pass);
         });
-        let floor = allocations(&gpu.device, &|pass, i| bare.record(pass, i, dispatches));
+        let floor = allocations(&gpu.device, &|pass, i| bare.record(pass, i, &groups));
         assert!(floor > 0, "required that allocations are counted");
         assert_eq!(steps, floor, "{path}");
     }

@@ -2,6 +2,7 @@
 
 use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu_batchnorm::{DeviceProfile, View};
 
 fn validator() -> Validator {
     // No capability beyond what every WebGPU device has.
@@ -18,10 +19,10 @@ fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
         let info = validator()
             .validate(&module)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-        for (lanes, columns) in [(8, 1), (64, 8)] {
+        for (workgroup, tile) in [(8, 1), (64, 8)] {
             let constants: PipelineConstants = FromIterator::from_iter([
-                ("LANES".to_owned(), f64::from(lanes)),
-                ("COLUMNS".to_owned(), f64::from(columns)),
+                ("WORKGROUP".to_owned(), f64::from(workgroup)),
+                ("TILE".to_owned(), f64::from(tile)),
             ]);
             let (module, info) = process_overrides(&module, &info, None, &constants)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -99,13 +100,12 @@ fn default_limits_suffice() {
             .count();
         assert!(storage <= 8, "{name}: {storage} storage buffers");
 
-        // The most invocations that a plan gives a workgroup: what src/machine.rs takes an invocation's part to be.
-        let wide =
-            ["rows_x4", "rows_x16", "finalize_x4", "finalize_x16"].iter().any(|part| name.contains(part));
-        let width = if name.contains("_x16") { 16 } else { 4 };
-        let bytes = if wide { 16 + 12 * width } else { 16 };
-        let lanes = 256.min(1u32 << (16384u32 / bytes).ilog2());
-        let constants: PipelineConstants = FromIterator::from_iter([("LANES".to_owned(), f64::from(lanes))]);
+        // The most invocations that a plan gives a workgroup.
+        let view = if name.contains("_planes") { View::Planes } else { View::Rows };
+        let packet = [16, 4].into_iter().find(|packet| name.contains(&format!("_x{packet}"))).unwrap_or(1);
+        let workgroup = DeviceProfile::integrated().max_workgroup_of(view, packet);
+        let constants: PipelineConstants =
+            FromIterator::from_iter([("WORKGROUP".to_owned(), f64::from(workgroup))]);
         let (module, _) = process_overrides(&module, &info, None, &constants).unwrap();
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
@@ -115,6 +115,6 @@ fn default_limits_suffice() {
             .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
             .map(|(_, variable)| layouter[variable.ty].size)
             .sum();
-        assert!(used <= 16384, "{name}: {used} bytes of workgroup memory for {lanes} invocations");
+        assert!(used <= 16384, "{name}: {used} bytes of workgroup memory for {workgroup} invocations");
     }
 }

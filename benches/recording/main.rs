@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
-use testkit::recording::{Bare, Steps};
+use testkit::recording::{Bare, Groups, Steps};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{Path, wgpu};
 
@@ -34,21 +34,22 @@ fn main() {
         "allocations",
         "bare",
     ]);
-    for path in [Path::Resident, Path::Split] {
+    for path in [Path::Cached, Path::Split] {
         // Two layers in turn, for wgpu skips what is set already.
         let layers = [0, 1].map(|_| Steps::new(&gpu, path));
         let of = |i: usize| &layers[i % 2];
-        let works: [(&str, usize, Record<'_>); 3] = [
-            ("training", of(0).training.plan().dispatches(), &|pass, i| of(i).training.record(pass)),
-            ("evaluation", of(0).evaluation.plan().dispatches(), &|pass, i| of(i).evaluation.record(pass)),
-            ("backward", of(0).backward.plan().dispatches(), &|pass, i| of(i).backward.record(pass)),
+        let works: [(&str, Vec<_>, Record<'_>); 3] = [
+            ("training", of(0).training.dispatches(), &|pass, i| of(i).training.record(pass)),
+            ("evaluation", of(0).evaluation.dispatches(), &|pass, i| of(i).evaluation.record(pass)),
+            ("backward", of(0).backward.dispatches(), &|pass, i| of(i).backward.record(pass)),
         ];
         for (name, dispatches, record) in works {
-            let floor: Record<'_> = &|pass, i| bare.record(pass, i, dispatches);
+            let groups = Groups::of(&dispatches);
+            let floor: Record<'_> = &|pass, i| bare.record(pass, i, &groups);
             let [step, floor] = costs(&gpu.device, samples, [record, floor]);
             table.add_row([
                 format!("{name}, {path}"),
-                dispatches.to_string(),
+                dispatches.len().to_string(),
                 format!("{:.3}", step.recorded),
                 format!("{:.3}", floor.recorded),
                 format!("{:.3}", step.encoded),

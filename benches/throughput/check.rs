@@ -34,7 +34,7 @@ fn check(case: &Case) {
     };
 
     layer.training_forward(&layout.runs(&x), &mut layout.runs_mut(&mut y));
-    let (required, record) = reference::resident(&x, shape, &mut twin, Statistics::Batch, true);
+    let (required, saved) = reference::train(&x, shape, &mut twin, Statistics::Batch, true);
     close("y", &y, &required);
     let of =
         |statistic: fn(&crate::cpu::Feature) -> f32| layer.features.iter().map(statistic).collect::<Vec<_>>();
@@ -45,7 +45,7 @@ fn check(case: &Case) {
     close("y_eval", &y, &reference::evaluate(&x, shape, &twin).0);
 
     layer.backward(&layout.runs(&x), &layout.runs(&dy), &mut layout.runs_mut(&mut y));
-    let (required, sums) = reference::backward_resident(&x, &dy, shape, &record, Statistics::Batch);
+    let (required, sums) = reference::backward(&x, &dy, shape, &saved, Statistics::Batch);
     close("dx", &y, &required);
     let of =
         |statistic: fn(&crate::cpu::Feature) -> f32| layer.features.iter().map(statistic).collect::<Vec<_>>();

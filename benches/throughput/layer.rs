@@ -5,9 +5,7 @@ use testkit::gpu::whole;
 use testkit::layer::descriptor;
 use testkit::prepare::{self, Gradients};
 use wgpu_batchnorm::wgpu;
-use wgpu_batchnorm::{
-    BackwardStep, BatchNorm, Context, EvaluationStep, Plan, PlanRequest, Shape, TrainingStep,
-};
+use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, Plan, PlanRequest, Shape};
 
 use crate::device::Device;
 
@@ -23,8 +21,8 @@ pub fn shape(Case { axes, last, .. }: &Case) -> Shape {
 struct Set {
     x: wgpu::Buffer,
     y: wgpu::Buffer,
-    training: TrainingStep,
-    evaluation: EvaluationStep,
+    training: ForwardStep,
+    evaluation: ForwardStep,
     backward: BackwardStep,
 }
 
@@ -87,8 +85,8 @@ impl Set {
             dbias: Some(whole(&dbias)),
             accumulate: false,
         };
-        let backward = prepare::backward(norm, shape, &training, [whole(&x), whole(&dy)], gradients, plan);
-        // The record that backward alone reads.
+        let backward = prepare::backward(norm, &training, whole(&dy), gradients, plan);
+        // The saved statistics that backward alone reads.
         gpu.run(|pass| training.record(pass)).expect("the device was lost");
         Self { x, y, training, evaluation, backward }
     }

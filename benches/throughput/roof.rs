@@ -16,31 +16,31 @@ pub const TENSORS_COPIED: u64 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// Values of a load: 4 or 16.
-    width: u32,
+    packet: u32,
     /// Invocations of a workgroup.
-    lanes: u32,
+    workgroup: u32,
     /// Loads of an invocation; 1 is a kernel without a loop.
     loads: u32,
 }
 
 impl std::fmt::Display for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} lanes x{}, {} loads", self.lanes, self.width, self.loads)
+        write!(f, "packet={} workgroup={} loads={}", self.packet, self.workgroup, self.loads)
     }
 }
 
 impl Kernel {
     fn candidates(floats: u64) -> impl Iterator<Item = Kernel> {
-        let widths = [4u32, 16].into_iter().filter(move |&width| floats.is_multiple_of(width.into()));
-        widths
-            .flat_map(|width| [8, 64, 256].map(|lanes| (width, lanes)))
-            .flat_map(|(width, lanes)| [1, 4, 64, 1024].map(|loads| Kernel { width, lanes, loads }))
+        let packets = [4u32, 16].into_iter().filter(move |&packet| floats.is_multiple_of(packet.into()));
+        packets
+            .flat_map(|packet| [8, 64, 256].map(|workgroup| (packet, workgroup)))
+            .flat_map(|(packet, workgroup)| [1, 4, 64, 1024].map(|loads| Kernel { packet, workgroup, loads }))
             // A loop that one workgroup would not finish is another's candidate.
-            .filter(move |k| k.loads == 1 || u64::from(k.width * k.lanes * k.loads) <= floats)
+            .filter(move |k| k.loads == 1 || u64::from(k.packet * k.workgroup * k.loads) <= floats)
     }
 
     fn workgroups(&self, floats: u64, limit: u32) -> [u32; 2] {
-        let groups = floats.div_ceil(u64::from(self.width * self.lanes * self.loads)) as u32;
+        let groups = floats.div_ceil(u64::from(self.packet * self.workgroup * self.loads)) as u32;
         let x = groups.min(limit);
         [x, groups.div_ceil(x)]
     }
@@ -63,7 +63,7 @@ impl<'a> Roof<'a> {
 
     fn build(&self, kernel: Kernel) -> wgpu::ComputePipeline {
         let device = &self.device.gpu.device;
-        let value = if kernel.width == 16 { "mat4x4<f32>" } else { "vec4<f32>" };
+        let value = if kernel.packet == 16 { "mat4x4<f32>" } else { "vec4<f32>" };
         let source = format!("alias Value = {value};\n{}", include_str!("../shaders/copy.wgsl"));
         let shader =
             wgpu::ShaderModuleDescriptor { label: None, source: wgpu::ShaderSource::Wgsl(source.into()) };
@@ -71,7 +71,7 @@ impl<'a> Roof<'a> {
         let module =
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) };
         let entry_point = if kernel.loads == 1 { "copy_one" } else { "copy_many" };
-        let constants = [("LANES", kernel.lanes.into()), ("LOADS", kernel.loads.into())];
+        let constants = [("WORKGROUP", kernel.workgroup.into()), ("LOADS", kernel.loads.into())];
         testkit::kernel::pipeline(device, &module, entry_point, &constants)
     }
 

@@ -80,7 +80,7 @@ impl Measured {
         clock: Option<[f64; 2]>,
     ) {
         let plan = match plans[..] {
-            [plan] => format!("{} {}, {} lanes x{}", plan.path(), plan.view(), plan.lanes(), plan.width()),
+            [plan] => plan.request().to_string(),
             _ => plans.iter().map(|plan| plan.path().to_string()).collect::<Vec<_>>().join(" + "),
         };
         let predicted = plans.iter().map(|plan| plan.predicted().as_secs_f64() * 1e9).sum();

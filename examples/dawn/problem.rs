@@ -91,8 +91,8 @@ impl Truth {
         let Problem { extent, x, dy, state } = problem;
         let shape = extent.shape();
         let mut layer = cpu::Layer::with_state(descriptor, state);
-        let (y, record) = cpu::resident(x, shape, &mut layer, statistics, update);
-        let (dx, sums) = cpu::backward_resident(x, dy, shape, &record, statistics);
+        let (y, saved) = cpu::train(x, shape, &mut layer, statistics, update);
+        let (dx, sums) = cpu::backward(x, dy, shape, &saved, statistics);
         let before = f64::from(before);
         let mut truth = Self {
             y_scale: y.iter().fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs())),
@@ -102,15 +102,15 @@ impl Truth {
             dweight: sums.iter().map(|s| before + s.dy_xhat).collect(),
             dbias: sums.iter().map(|s| before + s.dy).collect(),
             dx_scale: f64::MIN_POSITIVE,
-            dweight_scales: vec![before.abs().max(f64::MIN_POSITIVE); record.len()],
-            dbias_scales: vec![before.abs().max(f64::MIN_POSITIVE); record.len()],
+            dweight_scales: vec![before.abs().max(f64::MIN_POSITIVE); saved.len()],
+            dbias_scales: vec![before.abs().max(f64::MIN_POSITIVE); saved.len()],
         };
         for (i, (x, dy)) in x.iter().zip(dy).enumerate() {
             let c = extent.feature_of(i);
-            let (r, g) = (record[c], f64::from(*dy));
+            let (s, g) = (saved[c], f64::from(*dy));
             truth.dbias_scales[c] += g.abs();
-            truth.dweight_scales[c] += (g * (f64::from(*x) - r.mean) * r.invstd).abs();
-            truth.dx_scale = truth.dx_scale.max((r.weight * r.invstd * g).abs());
+            truth.dweight_scales[c] += (g * (f64::from(*x) - s.mean) * s.invstd).abs();
+            truth.dx_scale = truth.dx_scale.max((s.weight * s.invstd * g).abs());
         }
         truth
     }

@@ -10,8 +10,8 @@ pub struct Recorder<'a> {
     gpu: &'a Gpu,
     script: &'a mut Script,
     case: Case,
-    /// Of the case's buffers, in their order.
-    handles: Vec<wgpu::Buffer>,
+    /// Of the case's buffers, but for parameters, each with its name.
+    handles: Vec<(wgpu::Buffer, String)>,
 }
 
 impl<'a> Recorder<'a> {
@@ -59,37 +59,48 @@ impl<'a> Recorder<'a> {
         measure: Option<Measure>,
     ) {
         let data = self.script.data(values);
-        let buffer = self.name(at.buffer, &[]);
+        let buffer = self.name(at.buffer);
         self.case.expectations.push(Expectation { what, buffer, offset: at.offset, count, data, measure });
     }
 
     fn binding(&mut self, binding: &DispatchBinding) -> Binding {
         let DispatchBinding { group, binding, buffer, offset, size, uniform } = binding;
-        Binding {
-            group: *group,
-            binding: *binding,
-            buffer: self.name(buffer, uniform),
-            offset: *offset,
-            size: *size,
-            kind: if uniform.is_empty() { "storage" } else { "uniform" },
+        let (group, binding, size) = (*group, *binding, *size);
+        if uniform.is_empty() {
+            return Binding {
+                group,
+                binding,
+                buffer: self.name(buffer),
+                offset: *offset,
+                size,
+                kind: "storage",
+            };
         }
+        // Parameters cannot be read back, and dispatches find theirs in one buffer: here each has one of its own.
+        let buffer = self.add(size, uniform);
+        Binding { group, binding, buffer, offset: 0, size, kind: "uniform" }
     }
 
     /// The name of a buffer in the case, which it is added to if need be.
-    fn name(&mut self, handle: &wgpu::Buffer, uniform: &[u8]) -> String {
-        if let Some(known) = self.handles.iter().position(|other| other == handle) {
-            return self.case.buffers[known].name.clone();
+    fn name(&mut self, handle: &wgpu::Buffer) -> String {
+        if let Some((_, name)) = self.handles.iter().find(|(other, _)| other == handle) {
+            return name.clone();
         }
-        let contents = match uniform {
-            // Scratch cannot be read, and is zero before the first step.
-            [] if !handle.usage().contains(wgpu::BufferUsages::COPY_SRC) => Vec::new(),
-            [] => bytemuck::cast_slice(&self.gpu.download(handle).unwrap()).to_vec(),
-            bytes => bytes.to_vec(),
+        let contents = match handle.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            true => self.gpu.download(handle).expect("the device works"),
+            // Scratch, of which every step writes what it reads.
+            false => Vec::new(),
         };
-        let data = contents.iter().any(|byte| *byte != 0).then(|| self.script.data(&contents));
-        let name = format!("buffer {}", self.handles.len());
-        self.case.buffers.push(Buffer { name: name.clone(), size: handle.size(), data });
-        self.handles.push(handle.clone());
+        let name = self.add(handle.size(), bytemuck::cast_slice(&contents));
+        self.handles.push((handle.clone(), name.clone()));
+        name
+    }
+
+    /// Adds a buffer to the case, zero or with contents.
+    fn add(&mut self, size: u64, contents: &[u8]) -> String {
+        let data = contents.iter().any(|byte| *byte != 0).then(|| self.script.data(contents));
+        let name = format!("buffer {}", self.case.buffers.len());
+        self.case.buffers.push(Buffer { name: name.clone(), size, data });
         name
     }
 }

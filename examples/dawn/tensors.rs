@@ -41,19 +41,22 @@ pub struct Tensors {
     pub input_gradient: Range,
     pub weight_gradient: Range,
     pub bias_gradient: Range,
+    /// Where a training step saves what its backward needs, if not in the context's memory.
+    pub saved: Option<Range>,
 }
 
 impl Tensors {
     /// The gradients of weight and bias hold `before` to begin with.
-    pub fn new(gpu: &Gpu, problem: &Problem, placement: Placement, before: f32) -> Self {
+    pub fn new(gpu: &Gpu, problem: &Problem, saved_bytes: u64, placement: Placement, before: f32) -> Self {
         let (Problem { x, dy, .. }, zeros) = (problem, vec![0.0; problem.x.len()]);
         let gradient = vec![before; problem.extent.features as usize];
-        let parts: [&[f32]; 6] = [x, &zeros, dy, &zeros, &gradient, &gradient];
-        let [input, output, output_gradient, input_gradient, weight_gradient, bias_gradient] = match placement
-        {
-            Placement::Shared => in_one_buffer(gpu, parts),
-            Placement::Separate | Placement::InPlace => parts.map(|part| in_its_own_buffer(gpu, part)),
-        };
+        let saved = vec![0.0; saved_bytes as usize / 4];
+        let parts: [&[f32]; 7] = [x, &zeros, dy, &zeros, &gradient, &gradient, &saved];
+        let [input, output, output_gradient, input_gradient, weight_gradient, bias_gradient, saved] =
+            match placement {
+                Placement::Shared => in_one_buffer(gpu, parts),
+                Placement::Separate | Placement::InPlace => parts.map(|part| in_its_own_buffer(gpu, part)),
+            };
         let tensors = Self {
             kept_input: input.clone(),
             input,
@@ -62,6 +65,7 @@ impl Tensors {
             input_gradient,
             weight_gradient,
             bias_gradient,
+            saved: (placement == Placement::Shared).then_some(saved),
         };
         match placement {
             Placement::Separate | Placement::Shared => tensors,

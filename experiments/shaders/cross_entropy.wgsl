@@ -17,12 +17,12 @@ var<workgroup> partials: array<f32, 256>;
 var<workgroup> hits: array<u32, 256>;
 
 @compute @workgroup_size(256)
-fn cross_entropy(@builtin(local_invocation_index) lane: u32) {
+fn cross_entropy(@builtin(local_invocation_index) invocation: u32) {
     let rows = size.x;
     let classes = size.y;
     var sum = 0.0;
     var hit = 0u;
-    for (var row = lane; row < rows; row += 256u) {
+    for (var row = invocation; row < rows; row += 256u) {
         let first = row * classes;
         let label = labels[row];
         var largest = logits[first];
@@ -46,16 +46,16 @@ fn cross_entropy(@builtin(local_invocation_index) lane: u32) {
         sum += log(total) - (logits[first + label] - largest);
         hit += select(0u, 1u, best == label);
     }
-    partials[lane] = sum;
-    hits[lane] = hit;
+    partials[invocation] = sum;
+    hits[invocation] = hit;
     for (var half = 128u; half > 0u; half /= 2u) {
         workgroupBarrier();
-        if lane < half {
-            partials[lane] += partials[lane + half];
-            hits[lane] += hits[lane + half];
+        if invocation < half {
+            partials[invocation] += partials[invocation + half];
+            hits[invocation] += hits[invocation + half];
         }
     }
-    if lane == 0u {
+    if invocation == 0u {
         losses[now.slot] = partials[0] / f32(rows);
         correct[now.slot] = hits[0];
     }

@@ -20,15 +20,15 @@ struct Batch {
 @group(0) @binding(6) var<storage, read_write> picked: array<u32>;
 
 @compute @workgroup_size(64)
-fn gather(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn gather(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
     let row = group.x;
     let example = examples[now.first + row];
-    for (var column = lane; column < batch.width; column += 64u) {
+    for (var column = invocation; column < batch.width; column += 64u) {
         let at = example * batch.width + column;
         let byte = (pixels[at / 4u] >> (8u * (at % 4u))) & 255u;
         inputs[row * batch.width + column] = f32(byte) * batch.scale;
     }
-    if lane == 0u {
+    if invocation == 0u {
         picked[row] = labels[example];
     }
 }

@@ -44,8 +44,8 @@ fn b_at(depth: u32, column: u32) -> f32 {
 }
 
 // Fills the tiles from depth `start` on.
-fn load(group: vec3<u32>, lane: u32, start: u32) {
-    for (var slot = lane; slot < 256u; slot += 64u) {
+fn load(group: vec3<u32>, invocation: u32, start: u32) {
+    for (var slot = invocation; slot < 256u; slot += 64u) {
         let row = group.y * 64u + slot / 4u;
         let depth = start + (slot % 4u) * 4u;
         a_tile[slot] = vec4(a_at(row, depth), a_at(row, depth + 1u), a_at(row, depth + 2u), a_at(row, depth + 3u));

@@ -12,22 +12,22 @@
 var<workgroup> partials: array<f32, 256>;
 
 @compute @workgroup_size(256)
-fn mse(@builtin(local_invocation_index) lane: u32) {
+fn mse(@builtin(local_invocation_index) invocation: u32) {
     let count = arrayLength(&expected);
     var sum = 0.0;
-    for (var i = lane; i < count; i += 256u) {
+    for (var i = invocation; i < count; i += 256u) {
         let difference = prediction[i] - expected[i];
         gradient[i] = 2.0 * difference / f32(count);
         sum += difference * difference;
     }
-    partials[lane] = sum;
+    partials[invocation] = sum;
     for (var half = 128u; half > 0u; half /= 2u) {
         workgroupBarrier();
-        if lane < half {
-            partials[lane] += partials[lane + half];
+        if invocation < half {
+            partials[invocation] += partials[invocation + half];
         }
     }
-    if lane == 0u {
+    if invocation == 0u {
         losses[now.slot] = partials[0] / f32(count);
     }
 }

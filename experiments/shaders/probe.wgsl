@@ -28,20 +28,20 @@ fn move_along(@builtin(global_invocation_id) id: vec3<u32>) {
 var<workgroup> partials: array<f32, 256>;
 
 @compute @workgroup_size(256)
-fn distance_squared(@builtin(local_invocation_index) lane: u32) {
+fn distance_squared(@builtin(local_invocation_index) invocation: u32) {
     var sum = 0.0;
-    for (var i = lane; i < arrayLength(&left); i += 256u) {
+    for (var i = invocation; i < arrayLength(&left); i += 256u) {
         let difference = left[i] - right[i];
         sum += difference * difference;
     }
-    partials[lane] = sum;
+    partials[invocation] = sum;
     for (var half = 128u; half > 0u; half /= 2u) {
         workgroupBarrier();
-        if lane < half {
-            partials[lane] += partials[lane + half];
+        if invocation < half {
+            partials[invocation] += partials[invocation + half];
         }
     }
-    if lane == 0u {
+    if invocation == 0u {
         sums[now.slot] += partials[0];
     }
 }

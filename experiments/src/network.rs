@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu::{self, BufferBinding};
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, Evaluation, EvaluationStep, Shape,
-    Training, TrainingStep,
+    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, Evaluation, ForwardStep, Shape,
+    Training,
 };
 
 use crate::gpu::Gpu;
@@ -104,8 +104,7 @@ pub struct Pass {
 
 enum Work {
     Kernel(Dispatch),
-    Normalize(TrainingStep),
-    Evaluate(EvaluationStep),
+    Normalize(ForwardStep),
     Backward(BackwardStep),
 }
 
@@ -114,7 +113,6 @@ impl Work {
         match self {
             Self::Kernel(work) => work.record(pass),
             Self::Normalize(work) => work.record(pass),
-            Self::Evaluate(work) => work.record(pass),
             Self::Backward(work) => work.record(pass),
         }
     }
@@ -310,18 +308,16 @@ impl<'a> Network<'a> {
         let shape = Shape::rows(rows, features);
         if mode == Mode::Evaluate {
             let evaluation = norm.prepare_evaluation(shape, Evaluation::new(x.binding(), y.binding()))?;
-            return Ok((vec![Work::Evaluate(evaluation)], vec![]));
+            return Ok((vec![Work::Normalize(evaluation)], vec![]));
         }
         let update_running = mode == Mode::Train;
-        let training = Training { update_running, ..Training::new(x.binding(), y.binding()) };
+        let training = Training::new(x.binding(), y.binding()).update_running(update_running);
         let training = norm.prepare_training(shape, training)?;
-        let backward = Backward {
-            input_gradient: Some(delta.binding()),
-            weight_gradient: Some(weight_gradient.binding()),
-            bias_gradient: Some(bias_gradient.binding()),
-            ..Backward::new(x.binding(), delta.binding())
-        };
-        let backward = norm.prepare_backward(shape, &training, backward)?;
+        let backward = Backward::of(delta.binding())
+            .input_gradient(delta.binding())
+            .weight_gradient(weight_gradient.binding())
+            .bias_gradient(bias_gradient.binding());
+        let backward = norm.prepare_backward(&training, backward)?;
         let (mut forward, mut backward) = (vec![Work::Normalize(training)], vec![Work::Backward(backward)]);
         if self.normalization == Normalization::Noisy && mode != Mode::EvaluateOnBatch {
             let Gpu { kernels, .. } = self.gpu;

@@ -9,16 +9,14 @@
 
 mod backward;
 mod forward;
+mod moments;
 
-pub use backward::{
-    Sums, backward_apply, backward_finalize, backward_frozen, backward_reduce, backward_resident,
-    input_gradient_means,
-};
-pub use forward::{Moments, Record, evaluate, finalize, merge, normalize, resident, stats};
+pub use backward::{Sums, backward};
+pub use forward::{Saved, evaluate, train};
+pub use moments::{Moments, merge};
 
-use crate::descriptor::BatchNormDescriptor;
-use crate::shape::Shape;
-use crate::state::State;
+use crate::layer::{BatchNormDescriptor, State};
+use crate::tensor::Shape;
 
 /// A layer on the CPU: what a [`BatchNorm`](crate::BatchNorm) keeps on the device, in float64. Vectors have C values
 /// whether the layer has them or not: a missing weight is 1, a missing bias 0.
@@ -35,7 +33,7 @@ pub struct Layer {
     /// Running variance of each feature.
     pub running_var: Vec<f64>,
     /// Training steps that moved the running statistics.
-    pub num_batches_tracked: u32,
+    pub num_batches_tracked: u64,
 }
 
 impl Layer {

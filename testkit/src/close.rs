@@ -26,13 +26,13 @@ pub fn max_abs(values: &[f64]) -> f64 {
 }
 
 /// The truth of a forward pass: y, and what it was normalized with.
-pub type Forward = (Vec<f64>, Vec<cpu::Record>);
+pub type Forward = (Vec<f64>, Vec<cpu::Saved>);
 
 /// Holds y against what the CPU reference returned for the same x.
 #[track_caller]
 pub fn assert_output(what: &str, got: &[f32], shape: Shape, x: &[f32], want: &Forward, tolerance: f64) {
-    let (y, record) = want;
-    let scale = Pass::of(x, shape, record).output(y, |i| i);
+    let (y, saved) = want;
+    let scale = Pass::of(x, shape, saved).output(y, |i| i);
     let feature = feature_of_all(shape);
     assert_close(&format!("{what}: y"), got, y, |i| scale[feature(i)], tolerance);
 }
@@ -44,11 +44,11 @@ pub fn assert_gradients(
     [dx, dweight, dbias]: [Option<&[f32]>; 3],
     shape: Shape,
     [x, dy]: [&[f32]; 2],
-    record: &[cpu::Record],
+    saved: &[cpu::Saved],
     statistics: Statistics,
 ) {
-    let scales = Pass::of(x, shape, record).gradients(dy);
-    let (want, sums) = cpu::backward_resident(x, dy, shape, record, statistics);
+    let scales = Pass::of(x, shape, saved).gradients(dy);
+    let (want, sums) = cpu::backward(x, dy, shape, saved, statistics);
     if let Some(dx) = dx {
         let feature = feature_of_all(shape);
         assert_close(&format!("{what}: dx"), dx, &want, |i| scales.dx[feature(i)], BACKWARD);
@@ -72,7 +72,7 @@ fn feature_of_all(shape: Shape) -> impl Fn(usize) -> usize {
 pub fn assert_trained(what: &str, got: &Trained, shape: Shape, before: &cpu::Layer, x: &[f32], dy: &[f32]) {
     let mut after = before.clone();
     let has = before.descriptor;
-    let forward = cpu::resident(x, shape, &mut after, Statistics::Batch, has.track_running_stats);
+    let forward = cpu::train(x, shape, &mut after, Statistics::Batch, has.track_running_stats);
     assert_output(what, &got.y, shape, x, &forward, FORWARD);
     assert_state(what, &got.state, &after, FORWARD);
     let dweight = has.weight.then_some(&got.dweight[..]);

@@ -11,7 +11,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a shape, whose own is private: a shape is channels-last if it equals the one made so.
+    /// The layout of a shape, whose own is private: features are the last axis if it equals the shape made so.
     pub fn of(shape: Shape) -> Self {
         let positions = shape.positions() as usize;
         let last = Shape::channels_last(shape.batch(), &[shape.positions() as u32], shape.features());

@@ -4,44 +4,54 @@ use wgpu_batchnorm::{Path, PlanRequest, Shape, View};
 
 use crate::layout::Layout;
 
-/// Every plan a shape can take: all paths, views, widths, and several workgroups and splits.
+/// Every plan a shape can take: all paths, views, packets, and several workgroup sizes, tiles and splits.
 pub fn plans(shape: Shape) -> Vec<PlanRequest> {
     let inner = Layout::of(shape).inner as u64;
     let views: &[View] = if inner == 1 { &[View::Rows, View::Planes] } else { &[View::Planes] };
     let mut all = vec![PlanRequest::default()];
     for &view in views {
-        let row = if view == View::Rows { shape.features().into() } else { inner };
-        for width in [1u32, 4, 16].into_iter().filter(|&w| row % u64::from(w) == 0) {
-            let mut add = |path, lanes, chunks| {
-                let (path, view, width, lanes) = (Some(path), Some(view), Some(width), Some(lanes));
-                all.push(PlanRequest { path, view, width, lanes, chunks });
+        let line = if view == View::Rows { shape.features().into() } else { inner };
+        for packet in [1u32, 4, 16].into_iter().filter(|&packet| line % u64::from(packet) == 0) {
+            let of_workgroup = |workgroup| {
+                let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
+                tiles(view, workgroup)
+                    .into_iter()
+                    .map(move |tile| tile.map_or(request, |tile| request.tile(tile)))
             };
-            for lanes in [1, 8, 64] {
-                add(Path::Resident, lanes, None);
-                for chunks in [None, Some(1), Some(3)] {
-                    add(Path::Split, lanes, chunks);
-                }
+            for request in [1, 8, 64].into_iter().flat_map(of_workgroup) {
+                all.push(request.path(Path::Cached));
+                let split = request.path(Path::Split);
+                all.extend([split, split.splits(1), split.splits(3)]);
             }
-            for lanes in [8, 32, 256].into_iter().filter(|&lanes| holds(shape, view, width, lanes)) {
-                add(Path::Held, lanes, None);
-            }
+            let persistent = [8, 32, 256].into_iter().flat_map(of_workgroup);
+            all.extend(persistent.filter(|request| holds(shape, request)).map(|r| r.path(Path::Persistent)));
         }
     }
     all
 }
 
+/// Invocations of a workgroup that share all of a feature, or none; in rows, as many side by side as the row has, or two.
+fn tiles(view: View, workgroup: u32) -> Vec<Option<u32>> {
+    match view {
+        View::Planes if workgroup > 1 => vec![Some(1), Some(workgroup)],
+        View::Rows if workgroup == 64 => vec![None, Some(2)],
+        _ => vec![None],
+    }
+}
+
 /// Whether a workgroup has registers and workgroup memory to hold its features.
-fn holds(shape: Shape, view: View, width: u32, lanes: u32) -> bool {
-    let (columns, loads) = if view == View::Rows {
-        (shape.features() / width, shape.count())
-    } else {
-        (1, shape.count() / u64::from(width))
+fn holds(shape: Shape, request: &PlanRequest) -> bool {
+    let (packet, workgroup) = (request.packet.unwrap_or(1), request.workgroup.unwrap_or(1));
+    let (slots, loads) = match request.view {
+        Some(View::Rows) => (shape.features() / packet, shape.count()),
+        _ => (1, shape.count() / u64::from(packet)),
     };
-    let walkers = lanes / columns.next_power_of_two().min(lanes);
-    loads <= 16 * u64::from(walkers) && (width <= 4 || lanes <= 32)
+    let tile = request.tile.unwrap_or(slots.next_power_of_two().min(workgroup));
+    loads <= 16 * u64::from(workgroup / tile) && (packet <= 4 || workgroup <= 32)
 }
 
 /// The same plan for work that has one path only, such as evaluation.
-pub fn without_path(plan: PlanRequest) -> PlanRequest {
-    PlanRequest { path: None, ..plan }
+pub fn without_path(mut plan: PlanRequest) -> PlanRequest {
+    plan.path = None;
+    plan
 }

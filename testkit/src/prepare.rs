@@ -2,8 +2,8 @@
 
 use wgpu_batchnorm::wgpu::BufferBinding;
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, Evaluation, EvaluationStep, Forward, PlanRequest, PrepareError, Shape,
-    Statistics, Training, TrainingStep,
+    Backward, BackwardStep, BatchNorm, Evaluation, ForwardStep, PlanRequest, PrepareError, Shape, Statistics,
+    Training,
 };
 
 /// What training can be asked for beside its tensors.
@@ -30,6 +30,24 @@ pub struct Gradients<'a> {
     pub accumulate: bool,
 }
 
+impl<'a> Gradients<'a> {
+    /// The backward of dy that writes these.
+    pub fn of(self, dy: BufferBinding<'a>) -> Backward<'a> {
+        let Self { dx, dweight, dbias, accumulate } = self;
+        let mut backward = Backward::of(dy).accumulate(accumulate);
+        if let Some(dx) = dx {
+            backward = backward.input_gradient(dx);
+        }
+        if let Some(dweight) = dweight {
+            backward = backward.weight_gradient(dweight);
+        }
+        if let Some(dbias) = dbias {
+            backward = backward.bias_gradient(dbias);
+        }
+        backward
+    }
+}
+
 /// A training step from x to y.
 #[track_caller]
 pub fn training(
@@ -38,9 +56,9 @@ pub fn training(
     x: BufferBinding<'_>,
     y: BufferBinding<'_>,
     choices: impl Into<Choices>,
-) -> TrainingStep {
+) -> ForwardStep {
     let Choices { statistics, update_running, plan } = choices.into();
-    let training = Training { statistics, update_running, plan, ..Training::new(x, y) };
+    let training = Training::new(x, y).statistics(statistics).update_running(update_running).plan(plan);
     prepared(shape, plan, norm.prepare_training(shape, training))
 }
 
@@ -52,33 +70,24 @@ pub fn evaluation(
     x: BufferBinding<'_>,
     y: BufferBinding<'_>,
     plan: PlanRequest,
-) -> EvaluationStep {
-    prepared(shape, plan, norm.prepare_evaluation(shape, Evaluation { plan, ..Evaluation::new(x, y) }))
+) -> ForwardStep {
+    prepared(shape, plan, norm.prepare_evaluation(shape, Evaluation::new(x, y).plan(plan)))
 }
 
-/// The backward of a forward step of x, from dy.
+/// The backward of a forward step, from dy.
 #[track_caller]
 pub fn backward(
     norm: &BatchNorm,
-    shape: Shape,
-    forward: &impl Forward,
-    [x, dy]: [BufferBinding<'_>; 2],
+    forward: &ForwardStep,
+    dy: BufferBinding<'_>,
     gradients: Gradients<'_>,
     plan: PlanRequest,
 ) -> BackwardStep {
-    let Gradients { dx, dweight, dbias, accumulate } = gradients;
-    let backward = Backward {
-        input_gradient: dx,
-        weight_gradient: dweight,
-        bias_gradient: dbias,
-        accumulate,
-        plan,
-        ..Backward::new(x, dy)
-    };
-    prepared(shape, plan, norm.prepare_backward(shape, forward, backward))
+    let backward = gradients.of(dy).plan(plan);
+    prepared(forward.plan().shape(), plan, norm.prepare_backward(forward, backward))
 }
 
 #[track_caller]
 fn prepared<T>(shape: Shape, plan: PlanRequest, step: Result<T, PrepareError>) -> T {
-    step.unwrap_or_else(|error| panic!("{shape}, {plan:?}: {error}"))
+    step.unwrap_or_else(|error| panic!("{shape}, [{plan}]: {error}"))
 }

@@ -71,10 +71,10 @@ impl<'a> Pass<'a> {
         Self { x, layout, features, largest, rounded_means: false }
     }
 
-    /// The same of the CPU reference's records.
-    pub fn of(x: &'a [f32], shape: Shape, record: &[cpu::Record]) -> Self {
-        let feature = |r: &cpu::Record| Feature { mean: r.mean, invstd: r.invstd, weight: r.weight };
-        Self::new(x, Layout::of(shape), record.iter().map(feature).collect())
+    /// The same of what the CPU reference saved.
+    pub fn of(x: &'a [f32], shape: Shape, saved: &[cpu::Saved]) -> Self {
+        let feature = |s: &cpu::Saved| Feature { mean: s.mean, invstd: s.invstd, weight: s.weight };
+        Self::new(x, Layout::of(shape), saved.iter().map(feature).collect())
     }
 
     /// The truth followed the means in float64, where the layer rounded them into a buffer.

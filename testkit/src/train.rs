@@ -31,7 +31,7 @@ pub fn train(norm: &BatchNorm, shape: Shape, x: &[f32], dy: &[f32], plan: PlanRe
         dbias: norm.bias().map(|_| whole(&dbias)),
         accumulate: false,
     };
-    let back = prepare::backward(norm, shape, &step, [whole(&input), whole(&dy)], gradients, plan);
+    let back = prepare::backward(norm, &step, whole(&dy), gradients, plan);
     gpu.run(|pass| {
         step.record(pass);
         back.record(pass);

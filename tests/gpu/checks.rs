@@ -8,7 +8,7 @@ use testkit::prepare;
 use testkit::random::{state, tensor};
 use testkit::train::{Trained, evaluate, train};
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{BatchNorm, Context, PlanRequest, Shape, wgpu};
+use wgpu_batchnorm::{BatchNorm, Context, ContextOptions, PlanRequest, Shape, wgpu};
 
 fn shapes() -> [Shape; 5] {
     [
@@ -28,16 +28,16 @@ fn with_and_without_run_time_checks() {
         let trained = train(&norm, shape, &x, &dy, plan);
         (trained, evaluate(&norm, shape, &x, without_path(plan)))
     };
-    let (checked, unchecked) = (Context::with_runtime_checks(&gpu().device), Context::new(&gpu().device));
+    let checked = Context::with_options(&gpu().device, ContextOptions::default().runtime_checks());
+    let unchecked = Context::new(&gpu().device);
     for shape in shapes() {
         for plan in plans(shape) {
-            assert!(run(&checked, shape, plan) == run(&unchecked, shape, plan), "{shape}, {plan:?}");
+            assert!(run(&checked, shape, plan) == run(&unchecked, shape, plan), "{shape}, [{plan}]");
         }
     }
     // A dispatch folded into two dimensions.
-    let (many, plan) =
-        (Shape::channels_first(2, 70_001, &[2]), PlanRequest { lanes: Some(1), ..Default::default() });
-    assert!(run(&checked, many, plan) == run(&unchecked, many, plan), "{many}, {plan:?}");
+    let (many, plan) = (Shape::channels_first(2, 70_001, &[2]), PlanRequest::new().workgroup(1));
+    assert!(run(&checked, many, plan) == run(&unchecked, many, plan), "{many}, [{plan}]");
 }
 
 #[test]

@@ -18,12 +18,12 @@ fn two_runs_give_the_same_bits_on_every_path() {
         let (x, dy, before) = (tensor(shape, 51), tensor(shape, 52), state(c, 53));
         for plan in plans(shape) {
             let run = || train(&layer(&descriptor(c), &before), shape, &x, &dy, plan);
-            assert!(run() == run(), "{shape}, {plan:?}");
+            assert!(run() == run(), "{shape}, [{plan}]");
             let norm = layer(&descriptor(c), &before);
             let plan = without_path(plan);
             assert!(
                 evaluate(&norm, shape, &x, plan) == evaluate(&norm, shape, &x, plan),
-                "{shape}, {plan:?}"
+                "{shape}, [{plan}]"
             );
         }
     }

@@ -7,17 +7,14 @@ use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
 use testkit::train::train;
 use testkit::{kernel, prepare};
-use wgpu_batchnorm::{
-    BackwardStep, BatchNorm, Context, EvaluationStep, PlanRequest, Shape, Statistics, TrainingStep, cpu,
-};
+use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, PlanRequest, Shape, Statistics, cpu};
 
 #[test]
 fn everything_can_cross_threads() {
     fn check<T: Send + Sync + 'static>() {}
     check::<Context>();
     check::<BatchNorm>();
-    check::<TrainingStep>();
-    check::<EvaluationStep>();
+    check::<ForwardStep>();
     check::<BackwardStep>();
 }
 
@@ -56,7 +53,7 @@ fn layers_and_the_callers_dispatches_share_a_pass() {
     .unwrap();
 
     let mut reference = cpu::Layer::with_state(&descriptor(6), &state6);
-    let (y, _) = cpu::resident(&x, first, &mut reference, Statistics::Batch, true);
+    let (y, _) = cpu::train(&x, first, &mut reference, Statistics::Batch, true);
     let doubled: Vec<f32> = y.iter().map(|v| (v * 2.0) as f32).collect();
     let want = cpu::evaluate(&doubled, second, &cpu::Layer::with_state(&descriptor(32), &state32));
     // Two layers, one rounding between them.
@@ -73,7 +70,7 @@ fn a_step_is_recorded_any_number_of_times() {
     gpu().run(|pass| (0..5).for_each(|_| step.record(pass))).unwrap();
     let mut reference = cpu::Layer::with_state(&descriptor(12), &before);
     for _ in 0..5 {
-        cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
+        cpu::train(&x, shape, &mut reference, Statistics::Batch, true);
     }
     assert_state("five steps", &read_state(&norm), &reference, FORWARD);
 }

@@ -7,9 +7,9 @@ use testkit::random::{state, tensor};
 use testkit::train::train;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
-    Backward, BatchNorm, BatchNormDescriptor, Context, Convention, DescriptorError, Evaluation, Path,
-    PlanRequest, PrepareError, Shape, State, StateError, Statistics, Tensor, Training, TrainingStep, View,
-    wgpu,
+    Backward, BatchNorm, BatchNormDescriptor, BindingError, Context, Convention, DescriptorError, Evaluation,
+    ForwardStep, LayerBuffers, Path, PlanError, PlanRequest, PrepareError, ReadError, Shape, ShapeError,
+    State, StateError, Statistics, Tensor, Training, View, wgpu,
 };
 
 fn norm(features: u32) -> BatchNorm {
@@ -73,15 +73,15 @@ fn shapes() {
     let (norm, buffer) = (norm(3), gpu().empty(64));
     let other = gpu().empty(64);
     let error = |shape| forward_error(&norm, shape, whole(&buffer), whole(&other));
-    assert_eq!(error(Shape::rows(4, 5)), PrepareError::Features { required: 3, given: 5 });
-    assert_eq!(error(Shape::rows(4, 0)), PrepareError::Features { required: 3, given: 0 });
+    assert_eq!(error(Shape::rows(4, 5)), PrepareError::Shape(ShapeError::Features { required: 3, given: 5 }));
+    assert_eq!(error(Shape::rows(4, 0)), PrepareError::Shape(ShapeError::Features { required: 3, given: 0 }));
     let empty = Shape::channels_first(4, 3, &[2, 0]);
-    assert_eq!(error(empty), PrepareError::EmptyAxis { given: empty });
+    assert_eq!(error(empty), PrepareError::Shape(ShapeError::EmptyAxis { given: empty }));
     let last = Shape::channels_last(4, &[0], 3);
-    assert_eq!(error(last), PrepareError::EmptyAxis { given: last });
+    assert_eq!(error(last), PrepareError::Shape(ShapeError::EmptyAxis { given: last }));
     let huge = Shape::channels_first(u32::MAX, 3, &[u32::MAX, u32::MAX, u32::MAX]);
     assert!(
-        matches!(error(huge), PrepareError::TooManyElements { given: u64::MAX, shape, .. } if shape == huge)
+        matches!(error(huge), PrepareError::Shape(ShapeError::TooManyElements { given: u64::MAX, shape, .. }) if shape == huge)
     );
 }
 
@@ -109,7 +109,8 @@ fn bindings() {
     let alignment = gpu().device.limits().min_storage_buffer_offset_alignment;
 
     let small = gpu().empty(255);
-    let too_small = |tensor, given| PrepareError::TooSmall { tensor, required: 1024, given };
+    let too_small =
+        |tensor, given| PrepareError::Binding(BindingError::TooSmall { tensor, required: 1024, given });
     assert_eq!(forward_error(&norm, shape, whole(&small), whole(&good)), too_small(Tensor::Input, 1020));
     assert_eq!(forward_error(&norm, shape, whole(&good), whole(&small)), too_small(Tensor::Output, 1020));
     assert_eq!(
@@ -128,7 +129,11 @@ fn bindings() {
 
     assert_eq!(
         forward_error(&norm, shape, part(&good, 4, 1024), whole(&other)),
-        PrepareError::Misaligned { tensor: Tensor::Input, required: alignment, given: 4 }
+        PrepareError::Binding(BindingError::Misaligned {
+            tensor: Tensor::Input,
+            required: alignment,
+            given: 4
+        })
     );
 
     let vertices = gpu().device.create_buffer(&wgpu::BufferDescriptor {
@@ -139,14 +144,18 @@ fn bindings() {
     });
     assert_eq!(
         forward_error(&norm, shape, whole(&good), whole(&vertices)),
-        PrepareError::Usage {
+        PrepareError::Binding(BindingError::Usage {
             tensor: Tensor::Output,
             required: wgpu::BufferUsages::STORAGE,
             given: wgpu::BufferUsages::VERTEX
-        }
+        })
     );
 
-    let overlap = PrepareError::Overlap { first: Tensor::Input, second: Tensor::Output, in_place: true };
+    let overlap = PrepareError::Binding(BindingError::Overlap {
+        first: Tensor::Input,
+        second: Tensor::Output,
+        in_place: true,
+    });
     assert_eq!(forward_error(&norm, shape, part(&good, 0, 1024), part(&good, 512, 1024)), overlap);
     assert_eq!(forward_error(&norm, shape, part(&good, 256, 1024), part(&good, 0, 1024)), overlap);
 }
@@ -154,11 +163,11 @@ fn bindings() {
 #[test]
 fn the_layers_own_buffers() {
     let norm = norm(8);
-    let Step { shape, x, dy, step } = step(&norm);
+    let Step { shape, x, dy, step, .. } = step(&norm);
     let own = norm.weight().unwrap();
-    let backward = Backward { weight_gradient: Some(own.clone()), ..Backward::new(whole(&x), whole(&dy)) };
+    let backward = Backward::of(whole(&dy)).weight_gradient(own.clone());
     assert_eq!(
-        norm.prepare_backward(shape, &step, backward).unwrap_err(),
+        norm.prepare_backward(&step, backward).unwrap_err(),
         PrepareError::LayersOwn { tensor: Tensor::WeightGradient }
     );
     assert_eq!(
@@ -178,18 +187,14 @@ fn gradients_of_an_empty_batch_overlap() {
     let (x, vector) = (gpu().empty(64), gpu().empty(8));
     let shape = Shape::rows(0, 8);
     let step = norm.prepare_training(shape, Training::new(whole(&x), whole(&x))).unwrap();
-    let backward = Backward {
-        weight_gradient: Some(whole(&vector)),
-        bias_gradient: Some(whole(&vector)),
-        ..Backward::new(whole(&x), whole(&x))
-    };
+    let backward = Backward::of(whole(&x)).weight_gradient(whole(&vector)).bias_gradient(whole(&vector));
     assert_eq!(
-        norm.prepare_backward(shape, &step, backward).unwrap_err(),
-        PrepareError::Overlap {
+        norm.prepare_backward(&step, backward).unwrap_err(),
+        PrepareError::Binding(BindingError::Overlap {
             first: Tensor::WeightGradient,
             second: Tensor::BiasGradient,
             in_place: false
-        }
+        })
     );
 }
 
@@ -200,12 +205,16 @@ fn more_workgroups_than_the_device_takes() {
     let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor(7)).unwrap();
     let (x, y) = (gpu.empty(126), gpu.empty(126));
     let shape = Shape::channels_first(2, 7, &[9]);
-    let plan = PlanRequest { lanes: Some(1), ..Default::default() };
-    let training = Training { plan, ..Training::new(whole(&x), whole(&y)) };
+    let plan = PlanRequest::new().workgroup(1);
+    let training = Training::new(whole(&x), whole(&y)).plan(plan);
     let error = norm.prepare_training(shape, training).unwrap_err();
     assert_eq!(
         error,
-        PrepareError::DeviceLimit { limit: "max_compute_workgroups_per_dimension", required: 4, given: 2 }
+        PrepareError::Plan(PlanError::DeviceLimit {
+            limit: "max_compute_workgroups_per_dimension",
+            required: 4,
+            given: 2
+        })
     );
 }
 
@@ -220,12 +229,16 @@ fn a_device_of_small_limits() {
     let error = norm.prepare_training(shape, Training::new(whole(&x), whole(&y))).unwrap_err();
     assert_eq!(
         error,
-        PrepareError::BindingLimit { tensor: Tensor::Input, required: 2 << 20, limit: 1 << 20 }
+        PrepareError::Binding(BindingError::Limit {
+            tensor: Tensor::Input,
+            required: 2 << 20,
+            limit: 1 << 20
+        })
     );
     let error = BatchNorm::new(&context, &descriptor(1 << 20)).unwrap_err();
     assert_eq!(
         error,
-        DescriptorError::TooManyFeatures { features: 1 << 20, required: (16 << 20) + 4, limit: 1 << 20 }
+        DescriptorError::TooManyFeatures { features: 1 << 20, required: 20 << 20, limit: 1 << 20 }
     );
 }
 
@@ -248,9 +261,19 @@ fn states() {
         StateError::Length { vector: "running_mean", required: 3, given: 0 }
     );
     assert_eq!(
-        error(State { running_var: vec![1.0; 4], ..good }),
+        error(State { running_var: vec![1.0; 4], ..good.clone() }),
         StateError::Length { vector: "running_var", required: 3, given: 4 }
     );
+    for given in [-1e-9, f32::NEG_INFINITY] {
+        let state = State { running_var: vec![0.0, 1.0, given], ..good.clone() };
+        assert_eq!(error(state), StateError::Variance { index: 2, given });
+    }
+    let StateError::Variance { index: 1, given } =
+        error(State { running_var: vec![1.0, f32::NAN, -1.0], ..good })
+    else {
+        panic!("a variance that is not a number");
+    };
+    assert!(given.is_nan());
     assert_eq!(read_state(&norm), cut(&descriptor, &state(3, 1)));
 }
 
@@ -258,7 +281,7 @@ fn states() {
 fn running_statistics_that_are_not_tracked() {
     let norm = layer(&BatchNormDescriptor { track_running_stats: false, ..descriptor(3) }, &state(3, 1));
     let (x, y) = (gpu().empty(64), gpu().empty(64));
-    let training = Training { statistics: Statistics::Running, ..Training::new(whole(&x), whole(&y)) };
+    let training = Training::new(whole(&x), whole(&y)).statistics(Statistics::Running);
     assert_eq!(norm.prepare_training(Shape::rows(4, 3), training).unwrap_err(), PrepareError::NotTracked);
 }
 
@@ -267,50 +290,65 @@ fn plans() {
     let norm = norm(6);
     let (x, y) = (gpu().empty(256), gpu().empty(256));
     let error = |shape, plan| {
-        let training = Training { plan, ..Training::new(whole(&x), whole(&y)) };
+        let training = Training::new(whole(&x), whole(&y)).plan(plan);
         match norm.prepare_training(shape, training).unwrap_err() {
-            PrepareError::Plan { required, given } => (required, given),
+            PrepareError::Plan(PlanError::Request { required, given }) => (required, given),
             other => panic!("{other}"),
         }
     };
-    let request = PlanRequest::default();
+    let request = PlanRequest::new();
+    let held = |held| {
+        let mut request = request.path(Path::Persistent);
+        request.held = Some(held);
+        request
+    };
     let shape = Shape::channels_first(4, 6, &[9]);
     for plan in [
-        PlanRequest { width: Some(4), ..request },
-        PlanRequest { width: Some(3), ..request },
-        PlanRequest { lanes: Some(3), ..request },
-        PlanRequest { lanes: Some(0), ..request },
-        PlanRequest { lanes: Some(1 << 20), ..request },
-        PlanRequest { chunks: Some(0), ..request },
-        PlanRequest { path: Some(Path::Reduce), ..request },
-        PlanRequest { view: Some(View::Rows), ..request },
-        PlanRequest { path: Some(Path::Direct), ..request },
-        PlanRequest { path: Some(Path::Resident), chunks: Some(2), ..request },
+        request.packet(4),
+        request.packet(3),
+        request.workgroup(3),
+        request.workgroup(0),
+        request.workgroup(1 << 20),
+        request.tile(0),
+        request.tile(3),
+        request.workgroup(8).tile(16),
+        request.splits(0),
+        held(3),
+        held(8).workgroup(1),
+        request.path(Path::Reduce),
+        request.view(View::Rows),
+        request.path(Path::Elementwise),
+        request.path(Path::Cached).splits(2),
+        request.path(Path::Persistent).splits(2),
     ] {
         let (required, given) = error(shape, plan);
-        assert!(!required.is_empty() && !given.is_empty(), "{plan:?}");
+        assert!(!required.is_empty() && !given.is_empty(), "[{plan}]");
     }
-    let evaluation = Evaluation {
-        plan: PlanRequest { path: Some(Path::Split), ..request },
-        ..Evaluation::new(whole(&x), whole(&y))
-    };
-    assert!(matches!(norm.prepare_evaluation(shape, evaluation), Err(PrepareError::Plan { .. })));
+    let evaluation = Evaluation::new(whole(&x), whole(&y)).plan(request.path(Path::Split));
+    assert!(matches!(
+        norm.prepare_evaluation(shape, evaluation),
+        Err(PrepareError::Plan(PlanError::Request { .. }))
+    ));
     assert_usable(&norm);
 
-    // More chunks than an invocation may merge.
+    // More splits than an invocation may merge.
     let norm = self::norm(1);
     let long = gpu().empty(70_000);
-    let plan = PlanRequest { path: Some(Path::Split), lanes: Some(1), chunks: Some(70_000), ..request };
-    let training = Training { plan, ..Training::new(whole(&long), whole(&long)) };
+    let plan = request.path(Path::Split).workgroup(1).splits(70_000);
+    let training = Training::new(whole(&long), whole(&long)).plan(plan);
     let error = norm.prepare_training(Shape::rows(70_000, 1), training).unwrap_err();
-    assert_eq!(error, PrepareError::Plan { required: "at most 65,000 chunks", given: "70000".into() });
+    assert_eq!(
+        error,
+        PrepareError::Plan(PlanError::Request { required: "at most 60,000 splits", given: "70000".into() })
+    );
 }
 
 struct Step {
     shape: Shape,
     x: wgpu::Buffer,
+    y: wgpu::Buffer,
     dy: wgpu::Buffer,
-    step: TrainingStep,
+    step: ForwardStep,
 }
 
 fn step(norm: &BatchNorm) -> Step {
@@ -318,21 +356,19 @@ fn step(norm: &BatchNorm) -> Step {
     let values = tensor(shape, 1);
     let (x, y, dy) = (gpu().upload(&values), gpu().empty(values.len()), gpu().upload(&values));
     let step = norm.prepare_training(shape, Training::new(whole(&x), whole(&y))).unwrap();
-    Step { shape, x, dy, step }
+    Step { shape, x, y, dy, step }
 }
 
 #[test]
 fn backward_of_another_step() {
     let (norm, other) = (norm(8), norm(8));
-    let Step { shape, x, dy, step } = step(&norm);
-    let backward = || Backward::new(whole(&x), whole(&dy));
-    let smaller = Shape::rows(32, 8);
+    let Step { dy, step, .. } = step(&norm);
     assert_eq!(
-        norm.prepare_backward(smaller, &step, backward()).unwrap_err(),
-        PrepareError::OtherShape { required: shape, given: smaller }
+        other.prepare_backward(&step, Backward::of(whole(&dy))).unwrap_err(),
+        PrepareError::OtherLayer
     );
-    assert_eq!(other.prepare_backward(shape, &step, backward()).unwrap_err(), PrepareError::OtherLayer);
     assert_usable(&norm);
+    assert_usable(&other);
 }
 
 #[test]
@@ -340,74 +376,164 @@ fn backward_of_a_step_in_place() {
     let norm = norm(8);
     let Step { shape, x, dy, .. } = step(&norm);
     let step = norm.prepare_training(shape, Training::new(whole(&x), whole(&x))).unwrap();
-    let error = norm.prepare_backward(shape, &step, Backward::new(whole(&x), whole(&dy))).unwrap_err();
-    assert_eq!(error, PrepareError::Overwritten);
+    let vector = gpu().empty(8);
+    let backward = || Backward::of(whole(&dy)).weight_gradient(whole(&vector));
+    let error = |backward| norm.prepare_backward(&step, backward).unwrap_err();
+    assert_eq!(error(backward()), PrepareError::Overwritten);
+    assert_eq!(error(backward().input(whole(&x))), PrepareError::Overwritten);
     // A copy of x is fine.
     let copy = gpu().empty(512);
-    norm.prepare_backward(shape, &step, Backward::new(whole(&copy), whole(&dy))).unwrap();
+    norm.prepare_backward(&step, backward().input(whole(&copy))).unwrap();
+}
+
+#[test]
+fn backward_with_the_forward_steps_tensors_mixed_up() {
+    let norm = norm(8);
+    let Step { shape, x, y, dy, step } = step(&norm);
+    let (dx, vector) = (gpu().empty(512), gpu().empty(8));
+    let mixed_up = |tensor, given| PrepareError::ForwardsTensor { tensor, given };
+    let backward = |dy| Backward::of(dy).weight_gradient(whole(&vector));
+    let error = |backward| norm.prepare_backward(&step, backward).unwrap_err();
+    assert_eq!(error(backward(whole(&dy)).input(whole(&y))), mixed_up(Tensor::Input, Tensor::Output));
+    assert_eq!(error(backward(whole(&x))), mixed_up(Tensor::OutputGradient, Tensor::Input));
+    // Where x is not read, and what does not matter is not bound.
+    let frozen = Training::new(whole(&x), whole(&y)).statistics(Statistics::Running).update_running(false);
+    let frozen = norm.prepare_training(shape, frozen).unwrap();
+    norm.prepare_backward(&frozen, Backward::of(whole(&x)).input_gradient(whole(&dx))).unwrap();
+    // dy in the place of y is usual: nothing needs y any more.
+    norm.prepare_backward(&step, backward(whole(&y))).unwrap();
+    assert_usable(&norm);
 }
 
 #[test]
 fn backward_bindings() {
     let norm = norm(8);
-    let Step { shape, x, dy, step } = step(&norm);
+    let Step { shape, x, dy, step, .. } = step(&norm);
     let bytes = shape.bytes();
     let (dx, vector, big) = (gpu().empty(512), gpu().empty(8), gpu().empty(4096));
-    let error = |backward: Backward<'_>| norm.prepare_backward(shape, &step, backward).unwrap_err();
-    let base = || Backward::new(whole(&x), whole(&dy));
+    let error = |backward: Backward<'_>| norm.prepare_backward(&step, backward).unwrap_err();
+    let base = || Backward::of(whole(&dy));
 
     let short = gpu().empty(7);
-    let too_small = |tensor, required, given| PrepareError::TooSmall { tensor, required, given };
+    let too_small =
+        |tensor, required, given| PrepareError::Binding(BindingError::TooSmall { tensor, required, given });
+    assert_eq!(error(base().weight_gradient(whole(&short))), too_small(Tensor::WeightGradient, 32, 28));
+    assert_eq!(error(base().bias_gradient(whole(&short))), too_small(Tensor::BiasGradient, 32, 28));
+    assert_eq!(error(base().input_gradient(whole(&vector))), too_small(Tensor::InputGradient, bytes, 32));
     assert_eq!(
-        error(Backward { weight_gradient: Some(whole(&short)), ..base() }),
-        too_small(Tensor::WeightGradient, 32, 28)
+        error(base().weight_gradient(whole(&big)).input(whole(&vector))),
+        too_small(Tensor::Input, bytes, 32)
     );
-    assert_eq!(
-        error(Backward { bias_gradient: Some(whole(&short)), ..base() }),
-        too_small(Tensor::BiasGradient, 32, 28)
-    );
-    assert_eq!(
-        error(Backward { input_gradient: Some(whole(&vector)), ..base() }),
-        too_small(Tensor::InputGradient, bytes, 32)
-    );
-    assert_eq!(error(Backward::new(whole(&vector), whole(&dy))), too_small(Tensor::Input, bytes, 32));
-    assert_eq!(error(Backward::new(whole(&x), whole(&vector))), too_small(Tensor::OutputGradient, bytes, 32));
+    assert_eq!(error(Backward::of(whole(&vector))), too_small(Tensor::OutputGradient, bytes, 32));
 
-    let overlap = |first, second, in_place| PrepareError::Overlap { first, second, in_place };
+    let overlap =
+        |first, second, in_place| PrepareError::Binding(BindingError::Overlap { first, second, in_place });
+    assert_eq!(error(base().input_gradient(whole(&x))), overlap(Tensor::Input, Tensor::InputGradient, false));
     assert_eq!(
-        error(Backward { input_gradient: Some(whole(&x)), ..base() }),
-        overlap(Tensor::Input, Tensor::InputGradient, false)
-    );
-    assert_eq!(
-        error(Backward {
-            input_gradient: Some(part(&big, 256, bytes)),
-            ..Backward::new(whole(&x), part(&big, 0, bytes))
-        }),
+        error(Backward::of(part(&big, 0, bytes)).input_gradient(part(&big, 256, bytes))),
         overlap(Tensor::OutputGradient, Tensor::InputGradient, true)
     );
     assert_eq!(
-        error(Backward {
-            weight_gradient: Some(whole(&vector)),
-            bias_gradient: Some(whole(&vector)),
-            ..base()
-        }),
+        error(base().weight_gradient(whole(&vector)).bias_gradient(whole(&vector))),
         overlap(Tensor::WeightGradient, Tensor::BiasGradient, false)
     );
     assert_eq!(
-        error(Backward {
-            input_gradient: Some(whole(&dx)),
-            bias_gradient: Some(part(&dx, 256, 32)),
-            ..base()
-        }),
+        error(base().input_gradient(whole(&dx)).bias_gradient(part(&dx, 256, 32))),
         overlap(Tensor::InputGradient, Tensor::BiasGradient, false)
     );
     assert_usable(&norm);
 
     let plain = layer(&BatchNormDescriptor { weight: false, bias: false, ..descriptor(8) }, &state(8, 1));
-    let Step { shape, x, dy, step } = self::step(&plain);
-    let backward = Backward { bias_gradient: Some(whole(&vector)), ..Backward::new(whole(&x), whole(&dy)) };
+    let Step { dy, step, .. } = self::step(&plain);
+    let backward = || Backward::of(whole(&dy));
     assert_eq!(
-        plain.prepare_backward(shape, &step, backward).unwrap_err(),
+        plain.prepare_backward(&step, backward().bias_gradient(whole(&vector))).unwrap_err(),
         PrepareError::NoParameter { tensor: Tensor::BiasGradient }
     );
+    assert_eq!(
+        plain.prepare_backward(&step, backward().parameter_gradients(whole(&big))).unwrap_err(),
+        PrepareError::NoParameter { tensor: Tensor::WeightGradient }
+    );
+}
+
+#[test]
+fn rebinding() {
+    let (norm, other) = (norm(8), norm(8));
+    let Step { x, y, dy, mut step, .. } = step(&norm);
+    let (vector, small) = (gpu().empty(8), gpu().empty(8));
+    let backward = || Backward::of(whole(&dy)).weight_gradient(whole(&vector));
+    let mut back = norm.prepare_backward(&step, backward()).unwrap();
+
+    assert_eq!(step.rebind(&other, whole(&x), whole(&y)), Err(PrepareError::OtherLayer));
+    assert!(matches!(
+        step.rebind(&norm, whole(&small), whole(&y)),
+        Err(PrepareError::Binding(BindingError::TooSmall {
+            tensor: Tensor::Input,
+            required: 2048,
+            given: 32
+        }))
+    ));
+    assert_eq!(back.rebind(&other, &step, backward()), Err(PrepareError::OtherLayer));
+    for (backward, tensor, required) in [
+        (Backward::of(whole(&dy)), Tensor::WeightGradient, true),
+        (backward().bias_gradient(whole(&small)), Tensor::BiasGradient, false),
+    ] {
+        let error = back.rebind(&norm, &step, backward).unwrap_err();
+        assert_eq!(error, PrepareError::OtherGradients { tensor, required });
+    }
+    // Both are what they were.
+    gpu()
+        .run(|pass| {
+            step.record(pass);
+            back.record(pass);
+        })
+        .unwrap();
+    assert_usable(&norm);
+}
+
+#[test]
+fn buffers_of_the_callers() {
+    let untracked = BatchNormDescriptor { track_running_stats: false, ..descriptor(8) };
+    let (short, vector) = (gpu().empty(7), gpu().empty(8));
+    let error = |descriptor, buffers| BatchNorm::with_buffers(context(), &descriptor, buffers).unwrap_err();
+    assert_eq!(
+        error(descriptor(8), LayerBuffers::new().weight(whole(&short))),
+        DescriptorError::Binding(BindingError::TooSmall { tensor: Tensor::Weight, required: 32, given: 28 })
+    );
+    assert_eq!(
+        error(untracked, LayerBuffers::new().running_mean(whole(&vector))),
+        DescriptorError::NoParameter { tensor: Tensor::RunningMean }
+    );
+
+    // One that can be neither written nor read.
+    let bare = gpu().device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 32,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let buffers = LayerBuffers::new().bias(whole(&bare));
+    let norm = BatchNorm::with_buffers(context(), &descriptor(8), buffers).unwrap();
+    assert_eq!(
+        norm.set_state(&gpu().queue, &state(8, 85)).unwrap_err(),
+        StateError::Usage { vector: Tensor::Bias }
+    );
+    assert_eq!(
+        pollster::block_on(norm.read_state(&gpu().queue)).unwrap_err(),
+        ReadError::Usage { vector: Tensor::Bias }
+    );
+
+    // What is saved for backward.
+    let norm = self::norm(8);
+    let (x, y, saved) = (gpu().empty(64), gpu().empty(64), gpu().empty(8));
+    let training = Training::new(whole(&x), whole(&y)).saved(whole(&saved));
+    assert_eq!(
+        norm.prepare_training(Shape::rows(8, 8), training).unwrap_err(),
+        PrepareError::Binding(BindingError::TooSmall {
+            tensor: Tensor::SavedStatistics,
+            required: norm.saved_bytes(),
+            given: 32
+        })
+    );
+    assert_usable(&norm);
 }

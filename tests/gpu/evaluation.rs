@@ -32,8 +32,8 @@ fn running_statistics_normalize_and_nothing_changes() {
         for plan in requests {
             let norm = layer(&descriptor, &before);
             let y = evaluate(&norm, shape, &x, plan);
-            assert_output(&format!("{shape}, {plan:?}"), &y, shape, &x, &want, FORWARD);
-            assert_eq!(read_state(&norm), before, "{shape}, {plan:?}");
+            assert_output(&format!("{shape}, [{plan}]"), &y, shape, &x, &want, FORWARD);
+            assert_eq!(read_state(&norm), before, "{shape}, [{plan}]");
         }
     }
 }
@@ -46,7 +46,7 @@ fn without_running_statistics_the_batch_normalizes() {
     let norm = layer(&descriptor, &before);
     let x = tensor(shape, 17);
     let mut reference = cpu::Layer::with_state(&descriptor, &before);
-    let want = cpu::resident(&x, shape, &mut reference, Statistics::Batch, false);
+    let want = cpu::train(&x, shape, &mut reference, Statistics::Batch, false);
     let y = evaluate(&norm, shape, &x, PlanRequest::default());
     assert_output("batch statistics", &y, shape, &x, &want, FORWARD);
     assert_eq!(read_state(&norm), cut(&descriptor, &before));
@@ -69,7 +69,7 @@ fn evaluation_that_cancels_against_the_bias() {
         assert!(max_abs(&want.0) < 1e-3, "required that y cancels");
         for plan in plans(shape).into_iter().map(without_path) {
             let y = evaluate(&layer(&descriptor, &before), shape, &x, plan);
-            assert_output(&format!("{shape}, {plan:?}"), &y, shape, &x, &want, FORWARD);
+            assert_output(&format!("{shape}, [{plan}]"), &y, shape, &x, &want, FORWARD);
         }
     }
 }

@@ -23,7 +23,7 @@ fn check(what: &str, shape: Shape, x: &[f32]) {
     let reference = cpu::Layer::with_state(&descriptor, &before);
     for plan in plans(shape) {
         let got = train(&layer(&descriptor, &before), shape, x, &dy, plan);
-        assert_trained(&format!("{what}: {shape}, {plan:?}"), &got, shape, &reference, x, &dy);
+        assert_trained(&format!("{what}: {shape}, [{plan}]"), &got, shape, &reference, x, &dy);
     }
 }
 
@@ -90,7 +90,7 @@ fn constant_features_give_the_bias() {
                 let (bias, weight) = (f64::from(before.bias[c]), f64::from(before.weight[c]));
                 let error = (f64::from(*y) - bias).abs();
                 let scale = scales::constant_output(weight, bias);
-                assert!(error <= BACKWARD * scale, "{shape}, {plan:?}: {y} for {bias}");
+                assert!(error <= BACKWARD * scale, "{shape}, [{plan}]: {y} for {bias}");
             }
         }
     }
@@ -118,9 +118,9 @@ fn an_outlier_as_the_first_sample_spoils_nothing() {
         let before = state(shape.features(), 65);
         for plan in plans {
             let mut reference = cpu::Layer::with_state(&descriptor, &before);
-            let want = cpu::resident(&x, shape, &mut reference, Statistics::Batch, true);
+            let want = cpu::train(&x, shape, &mut reference, Statistics::Batch, true);
             let got = train(&layer(&descriptor, &before), shape, &x, &x, plan);
-            let what = format!("{shape}, {plan:?}");
+            let what = format!("{shape}, [{plan}]");
             assert_output(&what, &got.y, shape, &x, &want, tolerance);
             assert_state(&what, &got.state, &reference, tolerance);
         }
@@ -149,7 +149,7 @@ fn nan_and_infinity_stay_in_their_feature() {
                     |x: &[f32]| train(&layer(&descriptor(shape.features()), &before), shape, x, &dy, plan);
                 let (spoiled, whole) = (run(&x), run(&clean));
                 for feature in 0..shape.features() as usize {
-                    let what = format!("{value} in {shape}, {plan:?}, feature {feature}");
+                    let what = format!("{value} in {shape}, [{plan}], feature {feature}");
                     if feature == spoiled_feature {
                         for v in feature_bits(shape, &spoiled.y, feature) {
                             assert!(f32::from_bits(v).is_nan(), "{what}: y {}", f32::from_bits(v));
@@ -210,11 +210,11 @@ fn denormals_are_at_worst_zero() {
         for plan in plans(shape) {
             let got = train(&layer(&descriptor, &zero), shape, &x, &x, plan);
             // |x| / sqrt(eps) of the largest.
-            assert!(got.y.iter().all(|y| y.abs() <= 1e-35), "{shape}, {plan:?}");
-            assert!(got.state.running_mean.iter().all(|m| m.abs() <= f32::MIN_POSITIVE), "{shape}, {plan:?}");
+            assert!(got.y.iter().all(|y| y.abs() <= 1e-35), "{shape}, [{plan}]");
+            assert!(got.state.running_mean.iter().all(|m| m.abs() <= f32::MIN_POSITIVE), "{shape}, [{plan}]");
             assert!(
                 got.state.running_var.iter().all(|v| (0.0..=f32::MIN_POSITIVE).contains(v)),
-                "{shape}, {plan:?}"
+                "{shape}, [{plan}]"
             );
         }
     }

@@ -7,7 +7,9 @@ use testkit::plans::{plans, without_path};
 use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
 use testkit::train::{evaluate, train};
-use wgpu_batchnorm::{Context, Path, PlanRequest, Shape, cpu};
+use wgpu_batchnorm::{
+    Context, ContextOptions, Costs, DeviceProfile, GpuCosts, Path, PlanRequest, Shape, cpu,
+};
 
 #[track_caller]
 fn check(shape: Shape, plans: &[PlanRequest]) {
@@ -22,7 +24,7 @@ fn check_in(context: &Context, shape: Shape, plans: &[PlanRequest]) {
     let reference = cpu::Layer::with_state(&descriptor, &before);
     let evaluated = cpu::evaluate(&x, shape, &reference);
     for &plan in plans {
-        let what = format!("{shape}, {plan:?}");
+        let what = format!("{shape}, [{plan}]");
         let norm = layer_in(context, &descriptor, &before);
         let y = evaluate(&norm, shape, &x, without_path(plan));
         assert_output(&format!("{what}: evaluation"), &y, shape, &x, &evaluated, FORWARD);
@@ -98,7 +100,7 @@ fn every_plan_of_every_layout() {
 #[test]
 fn more_workgroups_than_one_dimension_takes() {
     // Rows of single features, one per workgroup.
-    let plan = PlanRequest { lanes: Some(1), width: Some(1), ..Default::default() };
+    let plan = PlanRequest::new().workgroup(1).packet(1);
     check(Shape::channels_first(2, 70_001, &[2]), &[plan]);
 }
 
@@ -108,14 +110,16 @@ fn features_longer_than_a_loop_may_be() {
     check(Shape::channels_first(1, 1, &[2_000_003]), &[PlanRequest::default()]);
     check(Shape::rows(2_000_003, 1), &[PlanRequest::default()]);
     check(Shape::channels_first(2, 1, &[1024, 1024]), &[PlanRequest::default()]);
-    let narrow = PlanRequest { lanes: Some(1), width: Some(1), chunks: Some(1), ..Default::default() };
+    let narrow = PlanRequest::new().workgroup(1).packet(1).splits(1);
     check(Shape::rows(300_000, 1), &[narrow]);
 }
 
 /// What is planned for a GPU: workgroups of up to 256, few features over many workgroups, merges by many invocations.
 #[test]
 fn plans_of_a_gpu() {
-    let context = Context::with_plans_of_a_gpu(&gpu().device);
+    let device = &gpu().device;
+    let profile = DeviceProfile::of(device).with_costs(Costs::Gpu(GpuCosts::DISCRETE));
+    let context = Context::with_options(device, ContextOptions::default().profile(profile));
     for shape in [
         Shape::rows(3, 5),
         Shape::rows(300, 64),
@@ -130,9 +134,9 @@ fn plans_of_a_gpu() {
         Shape::channels_last(8, &[28, 28], 48),
         Shape::channels_last(8, &[28, 28], 7),
     ] {
-        let split = PlanRequest { path: Some(Path::Split), lanes: Some(256), ..Default::default() };
-        let resident = PlanRequest { path: Some(Path::Resident), ..split };
-        let chunks = [2, 300].map(|chunks| PlanRequest { chunks: Some(chunks), ..split });
-        check_in(&context, shape, &[PlanRequest::default(), split, resident, chunks[0], chunks[1]]);
+        let split = PlanRequest::new().path(Path::Split).workgroup(256);
+        let requests =
+            [PlanRequest::new(), split, split.path(Path::Cached), split.splits(2), split.splits(300)];
+        check_in(&context, shape, &requests);
     }
 }

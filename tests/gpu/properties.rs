@@ -30,7 +30,7 @@ proptest! {
         let plans = plans(shape);
         for plan in [PlanRequest::default(), plans[plan.index(plans.len())]] {
             let got = train(&layer(&descriptor, &before), shape, &x, &dy, plan);
-            assert_trained(&format!("{shape}, {plan:?}"), &got, shape, &reference, &x, &dy);
+            assert_trained(&format!("{shape}, [{plan}]"), &got, shape, &reference, &x, &dy);
         }
     }
 }

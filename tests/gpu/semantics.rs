@@ -24,7 +24,7 @@ fn steps(descriptor: BatchNormDescriptor<'static>) {
             let (x, dy) = (tensor(shape, 100 + u64::from(step)), tensor(shape, 200));
             let got = train(&norm, shape, &x, &dy, plan);
             assert_trained(&format!("{descriptor:?}, step {step}"), &got, shape, &reference, &x, &dy);
-            cpu::resident(&x, shape, &mut reference, Statistics::Batch, descriptor.track_running_stats);
+            cpu::train(&x, shape, &mut reference, Statistics::Batch, descriptor.track_running_stats);
         }
     }
 }
@@ -103,15 +103,16 @@ fn which_statistics_normalize_and_whether_buffers_move_are_independent() {
     let (x, before) = (tensor(shape, 31), state(6, 32));
     for statistics in [Statistics::Batch, Statistics::Running] {
         for update in [true, false] {
-            for path in [None, Some(Path::Resident), Some(Path::Held), Some(Path::Split)] {
-                let direct = (statistics, update) == (Statistics::Running, false);
-                let plan = PlanRequest { path: path.filter(|_| !direct), ..Default::default() };
+            for path in [None, Some(Path::Cached), Some(Path::Persistent), Some(Path::Split)] {
+                let elementwise = (statistics, update) == (Statistics::Running, false);
+                let mut plan = PlanRequest::new();
+                plan.path = path.filter(|_| !elementwise);
                 let norm = layer(&descriptor, &before);
                 let mut reference = cpu::Layer::with_state(&descriptor, &before);
-                let want = cpu::resident(&x, shape, &mut reference, statistics, update);
+                let want = cpu::train(&x, shape, &mut reference, statistics, update);
                 let (y, after) =
                     forward(&norm, shape, &x, Choices { statistics, update_running: update, plan });
-                let what = format!("{statistics:?}, update {update}, {plan:?}");
+                let what = format!("{statistics:?}, update {update}, [{plan}]");
                 assert_output(&what, &y, shape, &x, &want, FORWARD);
                 assert_state(&what, &after, &reference, FORWARD);
                 if !update {

@@ -42,7 +42,7 @@ pub struct Input {
 pub struct Buffers {
     pub mean: Vec<f32>,
     pub var: Vec<f32>,
-    pub batches: u32,
+    pub batches: u64,
 }
 
 /// How a sampled case reduces its large tensors.

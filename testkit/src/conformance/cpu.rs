@@ -3,7 +3,7 @@
 use wgpu_batchnorm::{Shape, Statistics, cpu};
 
 use super::case::{Buffers, Case, Input, Result};
-use super::layer::{descriptor, shape, state};
+use super::layer::{descriptor, of_batch, shape, state};
 use super::results::{Evaluation, Gradients, Results, Step};
 
 /// Runs all steps of `case` in order, then its evaluation.
@@ -13,30 +13,30 @@ pub fn run(case: &Case) -> Result<Results> {
     let mut results = Results::default();
     for input in &case.steps {
         let shape = shape(case, input.batch)?;
-        let (y, record) = cpu::resident(&input.x, shape, &mut layer, Statistics::Batch, tracks);
-        let (mean, var) =
-            cpu::stats(&input.x, shape).iter().map(|m| (m.mean as f32, (m.square / m.count) as f32)).unzip();
+        let (y, saved) = cpu::train(&input.x, shape, &mut layer, Statistics::Batch, tracks);
+        let mut batch = cpu::Layer::new(&of_batch(case)?);
+        cpu::train(&input.x, shape, &mut batch, Statistics::Batch, true);
         results.steps.push(Step {
             y: float32(&y),
-            batch: Some((mean, var)),
+            batch: Some((float32(&batch.running_mean), float32(&batch.running_var))),
             buffers: tracks.then(|| Buffers {
                 mean: float32(&layer.running_mean),
                 var: float32(&layer.running_var),
                 batches: layer.num_batches_tracked,
             }),
-            gradients: gradients(case, input, shape, &record, Statistics::Batch),
+            gradients: gradients(case, input, shape, &saved, Statistics::Batch),
         });
     }
     if let Some(input) = &case.evaluation {
         let shape = shape(case, input.batch)?;
-        let (y, record, statistics) = if tracks {
-            let (y, record) = cpu::evaluate(&input.x, shape, &layer);
-            (y, record, Statistics::Running)
+        let (y, saved, statistics) = if tracks {
+            let (y, saved) = cpu::evaluate(&input.x, shape, &layer);
+            (y, saved, Statistics::Running)
         } else {
-            let (y, record) = cpu::resident(&input.x, shape, &mut layer, Statistics::Batch, false);
-            (y, record, Statistics::Batch)
+            let (y, saved) = cpu::train(&input.x, shape, &mut layer, Statistics::Batch, false);
+            (y, saved, Statistics::Batch)
         };
-        let gradients = gradients(case, input, shape, &record, statistics);
+        let gradients = gradients(case, input, shape, &saved, statistics);
         results.evaluation = Some(Evaluation { y: float32(&y), gradients });
     }
     Ok(results)
@@ -46,11 +46,11 @@ fn gradients(
     case: &Case,
     input: &Input,
     shape: Shape,
-    record: &[cpu::Record],
+    saved: &[cpu::Saved],
     statistics: Statistics,
 ) -> Gradients {
     let Some(dy) = &input.dy else { return Gradients::default() };
-    let (dx, sums) = cpu::backward_resident(&input.x, dy, shape, record, statistics);
+    let (dx, sums) = cpu::backward(&input.x, dy, shape, saved, statistics);
     let (dbias, dweight): (Vec<f64>, Vec<f64>) = sums.iter().map(|s| (s.dy, s.dy_xhat)).unzip();
     Gradients {
         dx: Some(float32(&dx)),

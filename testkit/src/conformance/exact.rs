@@ -43,7 +43,7 @@ pub fn exact(case: &Case) -> Results {
         let batch = Statistics::of(&input.x, layout);
         let buffers = running.as_mut().zip(case.buffers.as_ref()).map(|(running, before)| {
             running.update(&batch, layout.count(), case);
-            let batches = before.batches + k as u32 + 1;
+            let batches = before.batches + k as u64 + 1;
             Buffers { mean: round(&running.mean), var: round(&running.var), batches }
         });
         results.steps.push(Step {

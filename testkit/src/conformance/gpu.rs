@@ -1,16 +1,14 @@
 //! Runs a case on the GPU, through nothing but the layer's public interface.
 
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::wgpu::{Buffer, BufferBinding, ComputePass};
-use wgpu_batchnorm::{
-    Backward, BatchNorm, BatchNormDescriptor, Context, Convention, Evaluation, Forward, Shape, State,
-    Training,
-};
+use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
+use wgpu_batchnorm::{BatchNorm, Context, Evaluation, ForwardStep, Shape, State, Training};
 
 use super::case::{Buffers, Case, Input, Result};
 use super::layer;
 use super::results::{self, Gradients, Results, Step};
 use crate::gpu::{download, whole};
+use crate::prepare;
 
 /// Runs all steps of `case` in order, then its evaluation.
 pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
@@ -25,7 +23,7 @@ pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
         let tensors = Tensors::new(gpu, case, input)?;
         let step = norm.prepare_evaluation(tensors.shape, Evaluation::new(tensors.x(), tensors.y()));
         let step = step.map_err(said)?;
-        let gradients = tensors.forward_backward(gpu, &norm, &step, |pass| step.record(pass))?;
+        let gradients = tensors.forward_backward(gpu, &norm, &step)?;
         results.evaluation = Some(results::Evaluation { y: values(gpu, &tensors.y), gradients });
     }
     Ok(results)
@@ -35,7 +33,7 @@ fn train(gpu: &Gpu, norm: &BatchNorm, case: &Case, input: &Input) -> Result<Step
     let tensors = Tensors::new(gpu, case, input)?;
     let batch = batch_statistics(gpu, norm, case, &tensors)?;
     let step = norm.prepare_training(tensors.shape, Training::new(tensors.x(), tensors.y())).map_err(said)?;
-    let gradients = tensors.forward_backward(gpu, norm, &step, |pass| step.record(pass))?;
+    let gradients = tensors.forward_backward(gpu, norm, &step)?;
     let buffers = match case.buffers {
         None => None,
         Some(_) => {
@@ -53,15 +51,7 @@ fn batch_statistics(
     case: &Case,
     tensors: &Tensors,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
-    let descriptor = BatchNormDescriptor {
-        momentum: Some(1.0),
-        weight: false,
-        bias: false,
-        track_running_stats: true,
-        convention: Convention::Burn,
-        ..layer::descriptor(case)?
-    };
-    let probe = BatchNorm::new(norm.context(), &descriptor).map_err(said)?;
+    let probe = BatchNorm::new(norm.context(), &layer::of_batch(case)?).map_err(said)?;
     let step =
         probe.prepare_training(tensors.shape, Training::new(tensors.x(), tensors.y())).map_err(said)?;
     gpu.run(|pass| step.record(pass)).map_err(said)?;
@@ -100,30 +90,24 @@ impl Tensors {
     }
 
     /// Records a forward step and, where there is a gradient to propagate, its backward, into one pass.
-    fn forward_backward(
-        &self,
-        gpu: &Gpu,
-        norm: &BatchNorm,
-        step: &impl Forward,
-        forward: impl FnOnce(&mut ComputePass<'_>),
-    ) -> Result<Gradients> {
+    fn forward_backward(&self, gpu: &Gpu, norm: &BatchNorm, step: &ForwardStep) -> Result<Gradients> {
         let Some(dy) = &self.dy else {
-            gpu.run(forward).map_err(said)?;
+            gpu.run(|pass| step.record(pass)).map_err(said)?;
             return Ok(Gradients::default());
         };
         let features = self.shape.features() as usize;
         let dx = gpu.empty(dy.size() as usize / 4);
         let dweight = norm.weight().map(|_| gpu.empty(features));
         let dbias = norm.bias().map(|_| gpu.empty(features));
-        let backward = Backward {
-            input_gradient: Some(whole(&dx)),
-            weight_gradient: dweight.as_ref().map(whole),
-            bias_gradient: dbias.as_ref().map(whole),
-            ..Backward::new(self.x(), whole(dy))
+        let gradients = prepare::Gradients {
+            dx: Some(whole(&dx)),
+            dweight: dweight.as_ref().map(whole),
+            dbias: dbias.as_ref().map(whole),
+            accumulate: false,
         };
-        let backward = norm.prepare_backward(self.shape, step, backward).map_err(said)?;
+        let backward = norm.prepare_backward(step, gradients.of(whole(dy))).map_err(said)?;
         gpu.run(|pass| {
-            forward(pass);
+            step.record(pass);
             backward.record(pass);
         })
         .map_err(said)?;

@@ -20,6 +20,18 @@ pub fn descriptor(case: &Case) -> Result<BatchNormDescriptor<'_>> {
     })
 }
 
+/// A layer that remembers nothing but its last batch: its running statistics are the batch's mean and biased variance.
+pub fn of_batch(case: &Case) -> Result<BatchNormDescriptor<'_>> {
+    Ok(BatchNormDescriptor {
+        momentum: Some(1.0),
+        weight: false,
+        bias: false,
+        track_running_stats: true,
+        convention: Convention::Burn,
+        ..descriptor(case)?
+    })
+}
+
 /// The state before the first step.
 pub fn state(case: &Case) -> State {
     let mut state = State {

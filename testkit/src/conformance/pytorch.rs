@@ -53,9 +53,10 @@ fn layer(file: &File) -> Result<(Case, usize)> {
         case.buffers = Some(Buffers {
             mean: file.float32("running_mean_in", &[features])?,
             var: file.float32("running_var_in", &[features])?,
-            batches: (batches.first().and_then(|&count| u32::try_from(count).ok())).ok_or_else(|| {
-                format!("num_batches_tracked_in: required 0 to {}, given {batches:?}", u32::MAX)
-            })?,
+            batches: (batches.first().and_then(|&count| u32::try_from(count).ok()).map(u64::from))
+                .ok_or_else(|| {
+                    format!("num_batches_tracked_in: required 0 to {}, given {batches:?}", u32::MAX)
+                })?,
         });
     }
     Ok((case, batch))

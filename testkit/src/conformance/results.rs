@@ -57,7 +57,13 @@ impl Results {
                 published.per_feature(names[0], suffix, &buffers.mean);
                 published.per_feature(names[1], suffix, &buffers.var);
                 if !onnx {
-                    published.insert("num_batches_tracked", suffix, &[], Dtype::I64, [buffers.batches]);
+                    published.insert(
+                        "num_batches_tracked",
+                        suffix,
+                        &[],
+                        Dtype::I64,
+                        [buffers.batches as f64],
+                    );
                 }
             }
             published.gradients("", suffix, input.batch, &step.gradients);

@@ -41,7 +41,7 @@ impl Statistics {
 pub struct Running {
     pub mean: Vec<f64>,
     pub var: Vec<f64>,
-    batches: u32,
+    batches: u64,
 }
 
 impl Running {
@@ -56,7 +56,7 @@ impl Running {
         let bessel = count as f64 / (count as f64 - 1.0);
         let (share, correction) = match (case.format, case.momentum) {
             (Format::PyTorch, Some(momentum)) => (momentum, bessel),
-            (Format::PyTorch, None) => (1.0 / f64::from(self.batches), bessel),
+            (Format::PyTorch, None) => (1.0 / self.batches as f64, bessel),
             (Format::Onnx, momentum) => (1.0 - momentum.unwrap_or(0.9), 1.0),
         };
         for c in 0..self.mean.len() {

@@ -3,5 +3,5 @@
 mod bare;
 mod steps;
 
-pub use bare::Bare;
+pub use bare::{Bare, Groups};
 pub use steps::Steps;

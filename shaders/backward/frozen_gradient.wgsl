@@ -1,0 +1,30 @@
+//! import tile, cursor, packet, saved
+// frozen_gradient: dx where running statistics normalized and nothing else is wanted: dx = dy * weight * invstd.
+// Reads dy once, and 8 bytes per feature and split; writes dx once.
+
+@compute @workgroup_size(WORKGROUP)
+fn frozen_gradient(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let group = group_of(id, size);
+    if group >= params.groups {
+        return;
+    }
+    let slot = clamped(slot_of(group, invocation));
+    var scales = array<Stat, STATS>();
+    for (var s = 0u; s < STATS; s++) {
+        let statistics = saved_at(slot * STATS + s);
+        scales[s] = statistics.weight * statistics.invstd;
+    }
+    var cursor = begin_slice(group, invocation);
+    for (var i = 0u; i < cursor.left; i++) {
+        var dx = load_dy(cursor.index);
+        for (var k = 0u; k < QUADS; k++) {
+            dx[k] *= scales[k % STATS];
+        }
+        store_dx(cursor.index, dx);
+        advance(&cursor);
+    }
+}

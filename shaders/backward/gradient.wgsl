@@ -1,0 +1,44 @@
+//! import cursor, packet, saved, sums, standardize
+// dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) (Ioffe & Szegedy 2015, section 3, with the biased
+// variance). Where running statistics normalized, they are constants: dx = weight * invstd * dy.
+
+// Whether running statistics normalized.
+override FROZEN: bool = false;
+
+struct Gradient {
+    scale: Stat,
+    mean: Stat,
+    slope: Stat,
+}
+
+alias Gradients = array<Gradient, STATS>;
+
+fn gradient_of(statistics: Saved, means: Sums) -> Gradient {
+    return Gradient(statistics.weight * statistics.invstd, means.dy, means.dy_xhat);
+}
+
+fn input_gradient_of(dy: Packet, xhat: Packet, gradients: ptr<function, Gradients>) -> Packet {
+    var dx = dy;
+    var at_x = xhat;
+    for (var k = 0u; k < QUADS; k++) {
+        let g = (*gradients)[k % STATS];
+        // Without the sums, since a NaN or an infinity in x must not reach what does not depend on it.
+        if FROZEN {
+            dx[k] *= g.scale;
+        } else {
+            dx[k] = (dx[k] - g.mean - at_x[k] * g.slope) * g.scale;
+        }
+    }
+    return dx;
+}
+
+// dx of an invocation's slice.
+fn gradient_slice(start: Cursor, standardizes: ptr<function, Standardizes>, gradients: ptr<function, Gradients>) {
+    var cursor = start;
+    for (var i = 0u; i < start.left; i++) {
+        let dy = load_dy(cursor.index);
+        let xhat = standardized(load_x(cursor.index), standardizes);
+        store_dx(cursor.index, input_gradient_of(dy, xhat, gradients));
+        advance(&cursor);
+    }
+}

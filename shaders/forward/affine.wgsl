@@ -1,0 +1,34 @@
+//! import cursor, packet, saved
+// y = (x - mean) * invstd * weight + bias, as (x - near) * scale + offset with a float32 near the mean: x - near is exact
+// for x near the mean, and nothing in it can be reassociated.
+
+struct Affine {
+    near: Stat,
+    scale: Stat,
+    offset: Stat,
+}
+
+alias Affines = array<Affine, STATS>;
+
+fn affine_of(statistics: Saved, bias_here: Stat) -> Affine {
+    let scale = statistics.weight * statistics.invstd;
+    return Affine(statistics.mean, scale, bias_here - statistics.rest * scale);
+}
+
+fn transform(packet: Packet, affines: ptr<function, Affines>) -> Packet {
+    var values = packet;
+    for (var k = 0u; k < QUADS; k++) {
+        let a = (*affines)[k % STATS];
+        values[k] = (values[k] - a.near) * a.scale + a.offset;
+    }
+    return values;
+}
+
+// Normalizes an invocation's slice.
+fn transform_slice(start: Cursor, affines: ptr<function, Affines>) {
+    var cursor = start;
+    for (var i = 0u; i < start.left; i++) {
+        store_y(cursor.index, transform(load_x(cursor.index), affines));
+        advance(&cursor);
+    }
+}

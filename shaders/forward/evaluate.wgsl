@@ -1,0 +1,28 @@
+//! import tile, save, inverse_std, affine
+// evaluate: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias; saves the statistics for backward.
+// Reads x once, and 16 bytes per feature and split; writes y once, and saved (20 bytes per feature).
+
+@compute @workgroup_size(WORKGROUP)
+fn evaluate(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let group = group_of(id, size);
+    if group >= params.groups {
+        return;
+    }
+    let any_slot = slot_of(group, invocation);
+    let slot = clamped(any_slot);
+    let saves = writes(invocation, any_slot) && split_of(group) == 0u;
+    var affines = Affines();
+    for (var s = 0u; s < STATS; s++) {
+        let i = slot * STATS + s;
+        let statistics = Saved(running_mean[i], Stat(0.0), inverse_std(running_var[i]), weight[i], Stat(0.0));
+        if saves {
+            save(i, statistics);
+        }
+        affines[s] = affine_of(statistics, bias[i]);
+    }
+    transform_slice(begin_slice(group, invocation), &affines);
+}

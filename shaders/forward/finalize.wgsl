@@ -1,0 +1,30 @@
+//! import tile, reduce, merge_splits, partial_moments, finish
+// finalize: merges the moments of each feature's splits; makes its saved statistics, moves its running statistics.
+// Reads 16 bytes per feature and split, and 16 per feature; writes saved (20) and running statistics (12).
+// Without any split (an empty batch) it only counts the batch.
+
+@compute @workgroup_size(WORKGROUP)
+fn finalize(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let group = group_of(id, size);
+    if group >= params.groups {
+        return;
+    }
+    zero = params.zero;
+    let slot = group * TILE + invocation % TILE;
+    var mine = Items();
+    if slot < params.slots {
+        mine[0] = merge_splits(slot, invocation / TILE, WORKGROUP / TILE);
+    }
+    var moments = reduce(invocation, mine);
+    if writes(invocation, slot) {
+        if moments[0].count > 0.0 {
+            finish(slot, moments[0], running_at(slot), true);
+        } else if params.update_running == 1u {
+            count_batch(slot);
+        }
+    }
+}

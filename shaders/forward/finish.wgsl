@@ -1,0 +1,49 @@
+//! import moments, save, inverse_std
+// From the moments of a feature to its saved statistics, its running statistics and the count of its batches.
+
+// Running statistics as they are before the step: to be read before any invocation finishes.
+struct Running {
+    mean: Stat,
+    variance: Stat,
+}
+
+fn running_at(i: u32) -> Running {
+    return Running(running_mean[i], running_var[i]);
+}
+
+// num_batches_tracked stands once per feature: what finishes a feature counts it, without asking the others. The count
+// stays at its largest value.
+fn count_batch(i: u32) -> Bits {
+    let count = min(batches[i], Bits(0xfffffffeu)) + 1u;
+    batches[i] = count;
+    return count;
+}
+
+fn update_running(i: u32, moments: Moments, variance: Stat, old: Running) {
+    let count = count_batch(i);
+    var share = Stat(params.momentum);
+    if params.momentum < 0.0 {
+        share = 1.0 / Stat(count);
+    }
+    let bessel = params.unbiased / (moments.count - 1.0);
+    running_mean[i] = (1.0 - share) * old.mean + share * moments.mean;
+    running_var[i] = (1.0 - share) * old.variance + share * (variance + variance * bessel);
+}
+
+// Every invocation gets the statistics; one for each slot writes.
+fn finish(i: u32, moments: Moments, old: Running, writes: bool) -> Saved {
+    let variance = moments.variance * (1.0 / (UNIT * UNIT));
+    if writes && params.update_running == 1u {
+        update_running(i, moments, variance, old);
+    }
+    var statistics = Saved(moments.mean, moments.rest, inverse_std(variance), weight[i], Stat(1.0 / moments.count));
+    if params.use_running == 1u {
+        statistics.mean = old.mean;
+        statistics.rest = Stat(0.0);
+        statistics.invstd = inverse_std(old.variance);
+    }
+    if writes {
+        save(i, statistics);
+    }
+    return statistics;
+}

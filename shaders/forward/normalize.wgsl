@@ -1,0 +1,21 @@
+//! import tile, affine
+// normalize_tensor: y = (x - mean) * invstd * weight + bias with the statistics that finalize saved.
+// Reads x once, and 20 bytes per feature and split; writes y once.
+
+@compute @workgroup_size(WORKGROUP)
+fn normalize_tensor(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let group = group_from_last(id, size);
+    if group >= params.groups {
+        return;
+    }
+    let slot = clamped(slot_of(group, invocation));
+    var affines = Affines();
+    for (var s = 0u; s < STATS; s++) {
+        affines[s] = affine_of(saved_at(slot * STATS + s), bias[slot * STATS + s]);
+    }
+    transform_slice(begin_slice(group, invocation), &affines);
+}

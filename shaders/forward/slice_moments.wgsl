@@ -1,0 +1,78 @@
+//! import cursor, packet, moments, reduce
+// The moments of an invocation's slice. It walks in segments and sums deviations from the mean of the segment before; the
+// first few packets are read once more to begin with their mean. So an outlier spoils the shift of one segment at most.
+// Segments merge into blocks and blocks into the whole, so that no sum is long.
+
+const FIRST = 4u;     // packets read twice
+const SEGMENT = 32u;  // packets in a segment
+const SEGMENTS = 32u;  // segments in a block
+
+alias Shifts = array<Stat, STATS>;
+
+fn first_shifts(start: Cursor, packets: u32) -> Shifts {
+    var cursor = start;
+    var packet = load_x(cursor.index);
+    var shifts = Shifts();
+    for (var s = 0u; s < STATS; s++) {
+        shifts[s] = collapse(packet[s] * PER_QUAD);
+    }
+    var sums = Packet();
+    for (var i = 0u; i < packets; i++) {
+        packet = load_x(cursor.index);
+        for (var k = 0u; k < QUADS; k++) {
+            sums[k] += packet[k] - shifts[k % STATS];
+        }
+        advance(&cursor);
+    }
+    for (var s = 0u; s < STATS; s++) {
+        shifts[s] = opaque(shifts[s] + total(&sums, s) * (1.0 / (f32(packets) * PACKET_VALUES)));
+    }
+    return shifts;
+}
+
+fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<function, Shifts>) -> Items {
+    var sums = Packet();
+    var squares = Packet();
+    for (var i = 0u; i < packets; i++) {
+        var packet = load_x((*cursor).index);
+        for (var k = 0u; k < QUADS; k++) {
+            let deviation = (packet[k] - (*shifts)[k % STATS]) * UNIT;
+            sums[k] += deviation;
+            squares[k] += deviation * deviation;
+        }
+        advance(cursor);
+    }
+    (*cursor).left -= packets;
+    let count = f32(packets) * PACKET_VALUES;
+    let each = 1.0 / count;
+    var segment = Items();
+    for (var s = 0u; s < STATS; s++) {
+        let mean = total(&sums, s) * each;
+        let variance = total(&squares, s) * each - mean * mean;
+        segment[s] = with_mean(count, (*shifts)[s], mean * (1.0 / UNIT), variance);
+    }
+    return segment;
+}
+
+fn slice_moments(start: Cursor) -> Items {
+    var all = Items();
+    if start.left == 0u {
+        return all;
+    }
+    var cursor = start;
+    var shifts = first_shifts(start, min(start.left, FIRST));
+    while cursor.left > 0u {
+        var block = Items();
+        for (var i = 0u; i < SEGMENTS && cursor.left > 0u; i++) {
+            var segment = segment_moments(&cursor, min(cursor.left, SEGMENT), &shifts);
+            for (var s = 0u; s < STATS; s++) {
+                shifts[s] = segment[s].mean;
+                block[s] = merge_moments(block[s], segment[s]);
+            }
+        }
+        for (var s = 0u; s < STATS; s++) {
+            all[s] = merge_moments(all[s], block[s]);
+        }
+    }
+    return all;
+}

@@ -1,3 +1,0 @@
-// HELD: the most Values that one invocation holds.
-
-const HELD = 4u;

@@ -1,0 +1,5 @@
+//! import packet
+// All that one invocation reads of a tensor, kept in registers from its only read to its last use. Loops over it have a
+// constant number of turns, so that compilers unroll them.
+
+alias Held = array<Packet, HELD>;

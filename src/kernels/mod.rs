@@ -1,0 +1,21 @@
+//! The kernels: a table of what each is made of and binds, WGSL composed from it, and pipelines on a device.
+
+mod arena;
+mod compose;
+mod context;
+mod files;
+mod params;
+mod pipeline;
+mod table;
+mod unroll;
+mod variant;
+
+pub(crate) use arena::Range;
+pub use compose::shaders;
+pub(crate) use context::Uniform;
+pub use context::{Context, ContextOptions};
+pub(crate) use params::Params;
+pub use pipeline::PipelineError;
+pub(crate) use pipeline::{Key, Pipeline};
+pub(crate) use table::{Access, Role};
+pub(crate) use variant::Variant;

@@ -1,0 +1,128 @@
+//! A pipeline: a variant compiled for one workgroup.
+
+use super::compose;
+use super::table::{Access, Entry, Role};
+use super::variant::Variant;
+use crate::plan::Grid;
+
+/// A pipeline that the device would not build.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the device's compiler refuses {kernel}: {message}")]
+pub struct PipelineError {
+    /// The variant's name, as [`shaders`](crate::shaders) has it.
+    pub kernel: String,
+    /// What wgpu says.
+    pub message: String,
+}
+
+/// What a pipeline is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub variant: Variant,
+    pub workgroup: u32,
+    pub tile: u32,
+    /// Whether running statistics normalized, for kernels that write dx.
+    pub frozen: bool,
+}
+
+impl Key {
+    pub fn new(variant: Variant, grid: &Grid, frozen: bool) -> Self {
+        let reads = |role| variant.kernel.row().bindings.iter().any(|(bound, _)| *bound == role);
+        let frozen = frozen && reads(Role::Input) && reads(Role::InputGradient);
+        Self { variant, workgroup: grid.workgroup, tile: grid.tile, frozen }
+    }
+
+    pub fn source(&self) -> String {
+        compose::source(&self.variant)
+    }
+
+    /// Values of the shader's `override` constants.
+    pub fn constants(&self) -> Vec<(&'static str, f64)> {
+        let mut constants = vec![("WORKGROUP", self.workgroup.into()), ("TILE", self.tile.into())];
+        if self.frozen {
+            constants.push(("FROZEN", 1.0));
+        }
+        constants
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    /// Of bind group 0 and, where the kernel has one, 1.
+    pub layouts: Vec<wgpu::BindGroupLayout>,
+}
+
+impl Pipeline {
+    #[expect(unsafe_code, reason = "shaders without run-time checks")]
+    pub fn build(device: &wgpu::Device, key: &Key, runtime_checks: bool) -> Self {
+        let name = key.variant.name();
+        let shader = wgpu::ShaderModuleDescriptor {
+            label: Some(&name),
+            source: wgpu::ShaderSource::Wgsl(key.source().into()),
+        };
+        let module = if runtime_checks {
+            device.create_shader_module(shader)
+        } else {
+            // SAFETY: no index of the shader is out of range, no divisor is zero, and every loop ends.
+            // - Tensors: a `Cursor` begins inside the tensor or with nothing left, and an invocation with n left is n
+            //   steps from the end of its slice; `prepare` binds exactly the tensor's bytes, which the packet divides
+            //   (frame.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, gradients):
+            //   indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
+            //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
+            //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
+            // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from
+            //   built-in values.
+            // - Groups of a dispatch beyond params.groups return at once.
+            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS.
+            // - Workgroup memory: indexed by invocation < WORKGROUP, and invocation + half < 2 · half ≤ WORKGROUP.
+            // - Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so are params.plane (debug
+            //   assertions of params.rs) and tiles(), which is at least 1 where there are slots.
+            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `SEGMENT`, `SEGMENTS`, `FAN` or `splits`, or halve
+            //   WORKGROUP down to TILE ≥ 1.
+            // tests/gpu/checks.rs compares both kinds of shader.
+            unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
+        let layouts = layouts(device, &key.variant);
+        let borrowed: Vec<_> = layouts.iter().map(Some).collect();
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&name),
+            bind_group_layouts: &borrowed,
+            ..Default::default()
+        });
+        let Entry { entry, .. } = key.variant.kernel.row();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &key.constants(),
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Self { pipeline, layouts }
+    }
+}
+
+fn layouts(device: &wgpu::Device, variant: &Variant) -> Vec<wgpu::BindGroupLayout> {
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let mut groups = vec![vec![entry(0, wgpu::BufferBindingType::Uniform)]];
+    for (role, access) in variant.bindings() {
+        let (group, binding) = role.place();
+        groups.resize(groups.len().max(group as usize + 1), Vec::new());
+        let ty = wgpu::BufferBindingType::Storage { read_only: access == Access::Read };
+        groups[group as usize].push(entry(binding, ty));
+    }
+    let create = |entries: &Vec<_>| {
+        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries })
+    };
+    groups.iter().map(create).collect()
+}

@@ -1,0 +1,247 @@
+//! The table of kernels: for each its file, what it binds and how, and what its workgroups reduce. WGSL declarations,
+//! bind-group layouts and entries all come from it.
+
+use crate::plan::Kernel;
+use crate::tensor::Aliasing;
+use Access::{Read, Write};
+use Role::*;
+
+/// What a binding is to a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    Weight,
+    Bias,
+    RunningMean,
+    RunningVar,
+    Batches,
+    Saved,
+    Partials,
+    Means,
+    Input,
+    Output,
+    OutputGradient,
+    InputGradient,
+    WeightGradient,
+    BiasGradient,
+}
+
+/// What an element of a binding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    /// A tensor: loaded and stored in packets.
+    Packet,
+    /// Vectors of C statistics.
+    Stat,
+    /// A vector of C counts.
+    Count,
+}
+
+impl Role {
+    /// The bind group and the binding: group 0 is the layer's and the step's own, where binding 0 is the parameters; group
+    /// 1 is the caller's tensors.
+    pub fn place(self) -> (u32, u32) {
+        match self {
+            Weight => (0, 1),
+            Bias => (0, 2),
+            RunningMean => (0, 3),
+            RunningVar => (0, 4),
+            Batches => (0, 5),
+            Saved => (0, 6),
+            Partials => (0, 7),
+            Means => (0, 8),
+            Input => (1, 0),
+            Output => (1, 1),
+            OutputGradient => (1, 2),
+            InputGradient => (1, 3),
+            WeightGradient => (1, 4),
+            BiasGradient => (1, 5),
+        }
+    }
+
+    /// The variable in WGSL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Weight => "weight",
+            Bias => "bias",
+            RunningMean => "running_mean",
+            RunningVar => "running_var",
+            Batches => "batches",
+            Saved => "saved",
+            Partials => "partials",
+            Means => "means",
+            Input => "x",
+            Output => "y",
+            OutputGradient => "dy",
+            InputGradient => "dx",
+            WeightGradient => "weight_gradient",
+            BiasGradient => "bias_gradient",
+        }
+    }
+
+    pub fn element(self) -> Element {
+        match self {
+            Input | Output | OutputGradient | InputGradient => Element::Packet,
+            Batches => Element::Count,
+            _ => Element::Stat,
+        }
+    }
+}
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Access {
+    Read,
+    /// Written, and perhaps read too.
+    Write,
+}
+
+/// What a workgroup reduces: a struct of WGSL, the function that merges two of them, the one that loads a split's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub name: &'static str,
+    pub merge: &'static str,
+    pub load: &'static str,
+}
+
+const MOMENTS: Option<Item> =
+    Some(Item { name: "Moments", merge: "merge_moments", load: "partial_moments_at" });
+const SUMS: Option<Item> = Some(Item { name: "Sums", merge: "add_sums", load: "partial_sums_at" });
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// The file in shaders/.
+    pub file: &'static str,
+    /// The entry point; the file's name, but where that is a built-in function of WGSL.
+    pub entry: &'static str,
+    pub item: Option<Item>,
+    /// What it binds. What is written stands in a buffer with other vectors of the layer or of scratch, so that these are
+    /// written too, as far as WebGPU is concerned.
+    pub bindings: &'static [(Role, Access)],
+    /// The tensor that is read, and the one that may take its place.
+    pub in_place: Option<(Role, Role)>,
+}
+
+impl Entry {
+    /// How what it writes may lie to what it reads: only what it writes into a buffer of the caller's may lie in one that
+    /// it reads.
+    pub fn aliasings(&self) -> impl Iterator<Item = Aliasing> + use<> {
+        let reads = self.bindings.iter().any(|(_, access)| *access == Read);
+        let writes = |&(role, access)| access == Write && !matches!(role, Partials | Means);
+        let shares = reads && self.bindings.iter().any(writes);
+        [
+            Some(Aliasing::Disjoint),
+            shares.then_some(Aliasing::SameBuffer),
+            self.in_place.is_some().then_some(Aliasing::InPlace),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// What finishes a feature in training forward.
+macro_rules! finish {
+    ($($more:expr),*) => {
+        &[$($more,)* (Weight, Write), (RunningMean, Write), (RunningVar, Write), (Batches, Write), (Saved, Write)]
+    };
+}
+
+impl Kernel {
+    pub fn row(self) -> Entry {
+        let (file, item, bindings, in_place): (_, _, &'static [_], _) = match self {
+            Kernel::SplitMoments => ("split_moments", MOMENTS, &[(Input, Read), (Partials, Write)], None),
+            Kernel::Finalize => ("finalize", MOMENTS, finish!((Partials, Write)), None),
+            Kernel::Normalize => (
+                "normalize",
+                None,
+                &[(Input, Read), (Output, Write), (Bias, Read), (Saved, Read)],
+                Some((Input, Output)),
+            ),
+            Kernel::Evaluate => (
+                "evaluate",
+                None,
+                &[
+                    (Input, Read),
+                    (Output, Write),
+                    (Weight, Read),
+                    (Bias, Read),
+                    (RunningMean, Read),
+                    (RunningVar, Read),
+                    (Saved, Write),
+                ],
+                Some((Input, Output)),
+            ),
+            Kernel::Cached => (
+                "cached",
+                MOMENTS,
+                finish!((Input, Read), (Output, Write), (Bias, Write)),
+                Some((Input, Output)),
+            ),
+            Kernel::Persistent => (
+                "persistent",
+                MOMENTS,
+                finish!((Input, Read), (Output, Write), (Bias, Write)),
+                Some((Input, Output)),
+            ),
+            Kernel::SplitSums => (
+                "split_sums",
+                SUMS,
+                &[(Input, Read), (OutputGradient, Read), (Saved, Read), (Partials, Write)],
+                None,
+            ),
+            Kernel::FinalizeGradients => (
+                "finalize_gradients",
+                SUMS,
+                &[
+                    (Saved, Read),
+                    (Partials, Write),
+                    (Means, Write),
+                    (WeightGradient, Write),
+                    (BiasGradient, Write),
+                ],
+                None,
+            ),
+            Kernel::InputGradient => (
+                "input_gradient",
+                None,
+                &[
+                    (Input, Read),
+                    (OutputGradient, Read),
+                    (InputGradient, Write),
+                    (Saved, Read),
+                    (Means, Read),
+                ],
+                Some((OutputGradient, InputGradient)),
+            ),
+            Kernel::CachedGradient => gradient_row("cached_gradient"),
+            Kernel::PersistentGradient => gradient_row("persistent_gradient"),
+            Kernel::FrozenGradient => (
+                "frozen_gradient",
+                None,
+                &[(OutputGradient, Read), (InputGradient, Write), (Saved, Read)],
+                Some((OutputGradient, InputGradient)),
+            ),
+        };
+        let entry = if file == "normalize" { "normalize_tensor" } else { file };
+        Entry { file, entry, item, bindings, in_place }
+    }
+}
+
+type Row = (&'static str, Option<Item>, &'static [(Role, Access)], Option<(Role, Role)>);
+
+/// Backward in one dispatch.
+fn gradient_row(file: &'static str) -> Row {
+    (
+        file,
+        SUMS,
+        &[
+            (Input, Read),
+            (OutputGradient, Read),
+            (InputGradient, Write),
+            (Saved, Read),
+            (WeightGradient, Write),
+            (BiasGradient, Write),
+        ],
+        Some((OutputGradient, InputGradient)),
+    )
+}

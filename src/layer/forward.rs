@@ -1,0 +1,231 @@
+//! Training and evaluation forward: prepared, and recorded.
+
+use super::prepared::{Bindings, Prepared, bindings_of};
+use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
+use crate::kernels::{Params, Range, Role};
+use crate::plan::{Op, Plan};
+use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
+
+/// Where a step saves its statistics.
+#[derive(Debug)]
+enum Saved {
+    Contexts(Range),
+    Callers(Bound),
+}
+
+impl Saved {
+    fn binding(&self) -> wgpu::BufferBinding<'_> {
+        match self {
+            Saved::Contexts(range) => range.binding(),
+            Saved::Callers(bound) => bound.binding(),
+        }
+    }
+}
+
+/// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
+/// and, as prepared, moves the running statistics.
+///
+/// What it saves for its backward is its own until it is dropped: submit what was recorded of it before.
+#[derive(Debug)]
+pub struct ForwardStep {
+    prepared: Prepared,
+    saved: Saved,
+    statistics: Statistics,
+    /// The layer's vectors, and saved statistics in a buffer of the caller's.
+    vectors: Vec<(Role, Bound)>,
+    input: Bound,
+    output: Bound,
+    /// The layer's.
+    id: u64,
+}
+
+/// What a backward needs to know of its forward step.
+pub(super) struct Forward<'a> {
+    pub shape: Shape,
+    pub statistics: Statistics,
+    pub saved: wgpu::BufferBinding<'a>,
+    pub input: &'a Bound,
+    pub output: &'a Bound,
+    pub id: u64,
+}
+
+impl ForwardStep {
+    /// Records the step's dispatches. Allocates nothing, submits nothing, cannot fail.
+    ///
+    /// Sets the pass's pipeline and bind groups 0 and 1 and leaves them so. Steps and the caller's own dispatches may
+    /// share a pass: each sees what those before it wrote.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.prepared.record(pass);
+    }
+
+    /// How it will be done.
+    pub fn plan(&self) -> &Plan {
+        &self.prepared.plan
+    }
+
+    /// Binds other tensors under the same plan, at the cost of bind groups alone. Tensors that lie to each other as those
+    /// before did (in place, in the same buffer, or in buffers of their own) need no other pipeline. A backward that was
+    /// prepared before still reads the input it was prepared with: rebind it too.
+    ///
+    /// # Errors
+    /// [`PrepareError`] of the bindings; the step stays as it was.
+    pub fn rebind(
+        &mut self,
+        layer: &BatchNorm,
+        input: wgpu::BufferBinding<'_>,
+        output: wgpu::BufferBinding<'_>,
+    ) -> Result<(), PrepareError> {
+        if layer.id != self.id {
+            return Err(PrepareError::OtherLayer);
+        }
+        let (input, output) = layer.forward_tensors(self.plan().shape(), &input, &output, &self.vectors)?;
+        let saved = self.saved.binding();
+        self.prepared.bind(&forward_bindings(&input, &output, &self.vectors, saved))?;
+        (self.input, self.output) = (input, output);
+        Ok(())
+    }
+
+    /// Gives the memory of the step back to its context, at once. Dropping the step does the same; this says so where
+    /// resources are destroyed by hand, since a garbage collector frees them late (in browsers).
+    pub fn destroy(self) {}
+
+    pub(super) fn forward(&self) -> Forward<'_> {
+        Forward {
+            shape: self.plan().shape(),
+            statistics: self.statistics,
+            saved: self.saved.binding(),
+            input: &self.input,
+            output: &self.output,
+            id: self.id,
+        }
+    }
+
+    /// The dispatches as data. Not part of the API.
+    #[doc(hidden)]
+    pub fn dispatches(&self) -> Vec<super::DispatchDescription> {
+        self.prepared.dispatches()
+    }
+}
+
+impl Step for ForwardStep {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.record(pass);
+    }
+
+    fn plan(&self) -> &Plan {
+        self.plan()
+    }
+}
+
+fn forward_bindings<'a>(
+    input: &'a Bound,
+    output: &'a Bound,
+    vectors: &'a [(Role, Bound)],
+    saved: wgpu::BufferBinding<'a>,
+) -> Bindings<'a> {
+    let mut bindings = bindings_of([(Role::Input, input), (Role::Output, output)]);
+    bindings.push((Role::Saved, saved));
+    let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
+    bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
+    bindings
+}
+
+impl BatchNorm {
+    /// Prepares a training step: validates, plans, allocates scratch, binds.
+    ///
+    /// An empty batch is allowed, as in PyTorch: the step then only counts it.
+    ///
+    /// # Errors
+    /// [`PrepareError`]: among others one value per feature (PyTorch's `ValueError`), and bindings that are too small,
+    /// misaligned, overlapping, or larger than the device can bind. The layer stays as it was.
+    pub fn prepare_training(
+        &self,
+        shape: Shape,
+        training: Training<'_>,
+    ) -> Result<ForwardStep, PrepareError> {
+        let training = Training {
+            update_running: training.update_running && self.descriptor.track_running_stats,
+            ..training
+        };
+        self.prepare_forward(shape, training)
+    }
+
+    /// Prepares an evaluation: validates, plans, binds. Uses the batch's own statistics where the layer was made
+    /// without `track_running_stats`, as PyTorch does.
+    ///
+    /// # Errors
+    /// [`PrepareError`], as [`prepare_training`](Self::prepare_training). One value per feature is an error only where
+    /// the batch's statistics are used.
+    pub fn prepare_evaluation(
+        &self,
+        shape: Shape,
+        evaluation: Evaluation<'_>,
+    ) -> Result<ForwardStep, PrepareError> {
+        let Evaluation { input, output, plan } = evaluation;
+        let statistics = match self.descriptor.track_running_stats {
+            true => Statistics::Running,
+            false => Statistics::Batch,
+        };
+        let training = Training::new(input, output).statistics(statistics).update_running(false).plan(plan);
+        self.prepare_forward(shape, training)
+    }
+
+    fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
+        let Training { input, output, statistics, update_running, saved, plan: request } = training;
+        shape.validate(self.features())?;
+        if statistics == Statistics::Running && !self.descriptor.track_running_stats {
+            return Err(PrepareError::NotTracked);
+        }
+        let needs_batch = statistics == Statistics::Batch || update_running;
+        if needs_batch && shape.count() == 1 {
+            return Err(PrepareError::OneValuePerFeature { given: 1, shape });
+        }
+        let mut vectors: Vec<_> =
+            self.vectors.all.iter().map(|vector| (vector.role, vector.bound.clone())).collect();
+        let saved = match saved {
+            None => Saved::Contexts(self.context.saved(self.saved_bytes())),
+            Some(saved) => {
+                let bound = self.bound(Tensor::SavedStatistics, &saved, self.saved_bytes())?;
+                vectors.push((Role::Saved, bound.clone()));
+                Saved::Callers(bound)
+            }
+        };
+        let (input, output) = self.forward_tensors(shape, &input, &output, &vectors)?;
+        let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
+        let plan = Plan::new(self.context.profile(), op, shape, request)?;
+        let frozen = statistics == Statistics::Running;
+        let params = Params {
+            update_running: update_running.into(),
+            use_running: frozen.into(),
+            unbiased: if self.descriptor.convention.unbiased_running_variance() { 1.0 } else { 0.0 },
+            eps: self.descriptor.eps,
+            momentum: self.descriptor.momentum.map_or(-1.0, |m| self.descriptor.convention.batch_share(m)),
+            ..Params::new(self.features(), self.parameter_stride() as u32)
+        };
+        let bindings = forward_bindings(&input, &output, &vectors, saved.binding());
+        let prepared = Prepared::new(self, plan, params, frozen, &bindings)?;
+        drop(bindings);
+        Ok(ForwardStep { prepared, saved, statistics, vectors, input, output, id: self.id })
+    }
+
+    /// x and y, checked beside the layer's vectors.
+    fn forward_tensors(
+        &self,
+        shape: Shape,
+        input: &wgpu::BufferBinding<'_>,
+        output: &wgpu::BufferBinding<'_>,
+        vectors: &[(Role, Bound)],
+    ) -> Result<(Bound, Bound), PrepareError> {
+        let bytes = shape.elements() * 4;
+        let input = self.bound(Tensor::Input, input, bytes)?;
+        let output = self.bound(Tensor::Output, output, bytes)?;
+        if bytes > 0 {
+            let mut written = vec![&output];
+            let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
+            // All count as written, since kernels that move running statistics bind them so.
+            written.extend(callers.filter(|bound| own.as_ref() != Some(&bound.buffer)));
+            check_overlaps(&written, &[&input], Some((Tensor::Input, Tensor::Output)))?;
+        }
+        Ok((input, output))
+    }
+}

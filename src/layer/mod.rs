@@ -1,0 +1,26 @@
+//! What a caller touches: layers, the steps they prepare, and their state.
+
+mod backward;
+mod buffers;
+mod descriptor;
+mod dispatch;
+mod error;
+mod forward;
+mod norm;
+mod prepared;
+mod requests;
+mod state;
+mod step;
+
+pub use backward::{Backward, BackwardStep};
+pub use buffers::LayerBuffers;
+pub use descriptor::{BatchNormDescriptor, Convention};
+pub use dispatch::{DispatchBinding, DispatchDescription};
+pub use error::{DescriptorError, PrepareError, ReadError, StateError};
+pub use forward::ForwardStep;
+pub use norm::BatchNorm;
+pub use requests::{Evaluation, Statistics, Training};
+#[cfg(feature = "headless")]
+pub(crate) use state::mapped;
+pub use state::{State, read_states};
+pub use step::Step;

@@ -1,0 +1,88 @@
+//! What forward steps are asked for.
+
+use crate::plan::PlanRequest;
+
+/// Which statistics normalize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Statistics {
+    /// Mean and biased variance of the batch.
+    #[default]
+    Batch,
+    /// The running statistics, as they were before the step.
+    Running,
+}
+
+/// A training step: its tensors, and choices that [`Training::new`] makes as PyTorch's `train()` does.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Training<'a> {
+    pub(super) input: wgpu::BufferBinding<'a>,
+    pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) statistics: Statistics,
+    pub(super) update_running: bool,
+    pub(super) saved: Option<wgpu::BufferBinding<'a>>,
+    pub(super) plan: PlanRequest,
+}
+
+impl<'a> Training<'a> {
+    /// Normalize with batch statistics and move the running ones.
+    ///
+    /// `input` is x: a `STORAGE` buffer's range that holds the shape's float32 values; its offset a multiple of the
+    /// device's `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
+    /// place, or one that does not overlap it.
+    pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
+        Self {
+            input,
+            output,
+            statistics: Statistics::Batch,
+            update_running: true,
+            saved: None,
+            plan: PlanRequest::default(),
+        }
+    }
+
+    /// Which statistics normalize. [`Statistics::Running`] makes the layer frozen in a network that trains.
+    pub fn statistics(self, statistics: Statistics) -> Self {
+        Self { statistics, ..self }
+    }
+
+    /// Whether the running statistics move and the batch is counted. `false` to compute a forward again (activation
+    /// checkpointing), or for a frozen layer. Without effect where the layer does not track.
+    pub fn update_running(self, update_running: bool) -> Self {
+        Self { update_running, ..self }
+    }
+
+    /// Where to save what backward needs: [`BatchNorm::saved_bytes`] bytes of the caller's, in place of memory of the
+    /// context's. Five vectors of C float32, each [`BatchNorm::parameter_stride`] float32 after the one before: the mean
+    /// as a float32 and what is missing to it, 1/√(variance + eps), the weight, and 1/count.
+    pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
+        Self { saved: Some(saved), ..self }
+    }
+
+    /// What to fix of the plan.
+    pub fn plan(self, plan: PlanRequest) -> Self {
+        Self { plan, ..self }
+    }
+}
+
+/// An evaluation: its tensors, as [`Training`]'s.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Evaluation<'a> {
+    pub(super) input: wgpu::BufferBinding<'a>,
+    pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) plan: PlanRequest,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
+    /// range as `input` to work in place, or one that does not overlap it.
+    pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
+        Self { input, output, plan: PlanRequest::default() }
+    }
+
+    /// What to fix of the plan.
+    pub fn plan(self, plan: PlanRequest) -> Self {
+        Self { plan, ..self }
+    }
+}

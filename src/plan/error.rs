@@ -1,0 +1,31 @@
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The device is too small for the work, whatever the plan.
+    #[error(
+        "{limit}: the work needs {required}, the device has {given}: request a higher limit, or split the batch"
+    )]
+    DeviceLimit {
+        /// The limit's name in `wgpu::Limits`.
+        limit: &'static str,
+        /// What the work needs.
+        required: u64,
+        /// What the device has.
+        given: u64,
+    },
+    /// The [`PlanRequest`](crate::PlanRequest) asks for what this shape on this device does not allow.
+    #[error("the requested plan is not possible: {required}, given {given}")]
+    Request {
+        /// What would be possible.
+        required: &'static str,
+        /// What was asked for.
+        given: String,
+    },
+}
+
+impl PlanError {
+    pub(crate) fn request(required: &'static str, given: impl ToString) -> Self {
+        Self::Request { required, given: given.to_string() }
+    }
+}

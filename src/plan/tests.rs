@@ -1,0 +1,85 @@
+use super::frame::Frame;
+use super::*;
+
+const TRAINING: Op = Op::Training { update_running: true };
+
+fn plan(op: Op, shape: Shape) -> Plan {
+    Plan::new(&DeviceProfile::discrete(), op, shape, PlanRequest::default()).unwrap()
+}
+
+#[test]
+fn a_few_values_per_feature_are_persistent() {
+    assert_eq!(plan(TRAINING, Shape::rows(64, 1024)).path(), Path::Persistent);
+    assert_eq!(plan(TRAINING, Shape::channels_first(32, 2048, &[7, 7])).path(), Path::Persistent);
+}
+
+#[test]
+fn larger_workgroups_hold_larger_features() {
+    let (shape, backward) =
+        (Shape::channels_first(32, 512, &[28, 28]), Op::Backward { reduce: true, apply: true });
+    let plan = |size, op| {
+        let profile = DeviceProfile { max_workgroup: size, ..DeviceProfile::discrete() };
+        Plan::new(&profile, op, shape, PlanRequest::default()).unwrap()
+    };
+    assert_eq!(plan(256, TRAINING).path(), Path::Cached);
+    let held = plan(1024, TRAINING);
+    assert_eq!((held.path(), held.workgroup(), held.stages[0].grid.held), (Path::Persistent, 512, 16));
+    // Backward would hold twice as much.
+    assert_eq!(plan(1024, backward).path(), Path::Cached);
+}
+
+#[test]
+fn many_values_per_feature_are_split() {
+    let plan = plan(TRAINING, Shape::channels_first(1, 3, &[1024, 1024]));
+    assert_eq!(plan.path(), Path::Split);
+    assert!(plan.workgroups()[0] > 512);
+}
+
+#[test]
+fn no_invocation_exceeds_the_loop_budget() {
+    for profile in [DeviceProfile::discrete(), DeviceProfile::software(8), DeviceProfile::software(4)] {
+        for count in [1u32, 65_535, 65_536, 2_000_003, 1 << 24, 1 << 31] {
+            for shape in [Shape::rows(count, 1), Shape::channels_first(1, 1, &[count])] {
+                for op in [TRAINING, Op::Evaluation, Op::Backward { reduce: true, apply: true }] {
+                    let frames = Frame::all(&profile, op, shape, PlanRequest::default()).unwrap();
+                    let plan = Plan::new(&profile, op, shape, PlanRequest::default()).unwrap();
+                    assert!(plan.splits() <= MAX_SPLITS, "{plan}");
+                    for grid in plan.stages.iter().filter(|s| !s.kernel.merges()).map(|stage| stage.grid) {
+                        assert!(frames[0].iterations(&grid) <= 65_535, "{plan}: {grid:?}");
+                        assert!(u64::from(grid.splits) * u64::from(grid.slice) >= u64::from(grid.total));
+                        assert!(u64::from(grid.splits - 1) * u64::from(grid.slice) < u64::from(grid.total));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn plans_print_what_they_cost() {
+    let plan = plan(TRAINING, Shape::channels_first(32, 64, &[56, 56]));
+    let text = plan.to_string();
+    assert!(text.contains("split over planes"), "{text}");
+    assert!(text.contains(&format!("{} bytes moved", 3 * 32 * 64 * 56 * 56 * 4)), "{text}");
+}
+
+#[test]
+fn a_plan_as_text_leads_to_the_same_plan() {
+    for profile in [DeviceProfile::discrete(), DeviceProfile::integrated(), DeviceProfile::software(8)] {
+        for shape in [
+            Shape::channels_first(32, 64, &[56, 56]),
+            Shape::channels_last(32, &[56, 56], 64),
+            Shape::channels_first(1, 3, &[1024, 1024]),
+            Shape::rows(65_536, 8),
+            Shape::rows(64, 1024),
+            Shape::channels_first(4, 100, &[7, 7]),
+        ] {
+            for op in [TRAINING, Op::Evaluation, Op::Backward { reduce: true, apply: true }] {
+                let plan = Plan::new(&profile, op, shape, PlanRequest::default()).unwrap();
+                let text = plan.request().to_string();
+                let again = Plan::new(&profile, op, shape, text.parse().unwrap()).unwrap();
+                assert_eq!(again.stages, plan.stages, "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Checks of the caller's bindings, once, when work is prepared.
+
+use std::ops::Range;
+
+/// Which of the caller's tensors an error speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tensor {
+    /// x.
+    Input,
+    /// y.
+    Output,
+    /// dy, the gradient of the loss with respect to y.
+    OutputGradient,
+    /// dx, the gradient of the loss with respect to x.
+    InputGradient,
+    /// The gradient of the loss with respect to the weight.
+    WeightGradient,
+    /// The gradient of the loss with respect to the bias.
+    BiasGradient,
+    /// The weight γ.
+    Weight,
+    /// The bias β.
+    Bias,
+    /// The running mean.
+    RunningMean,
+    /// The running variance.
+    RunningVar,
+    /// num_batches_tracked.
+    Batches,
+    /// What a forward step saves for its backward.
+    SavedStatistics,
+}
+
+impl std::fmt::Display for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Tensor::Input => "input",
+            Tensor::Output => "output",
+            Tensor::OutputGradient => "output_gradient",
+            Tensor::InputGradient => "input_gradient",
+            Tensor::WeightGradient => "weight_gradient",
+            Tensor::BiasGradient => "bias_gradient",
+            Tensor::Weight => "weight",
+            Tensor::Bias => "bias",
+            Tensor::RunningMean => "running_mean",
+            Tensor::RunningVar => "running_var",
+            Tensor::Batches => "num_batches_tracked",
+            Tensor::SavedStatistics => "saved statistics",
+        })
+    }
+}
+
+/// Why a binding cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindingError {
+    /// The tensor does not fit its binding.
+    #[error("{tensor}: the binding must hold {required} bytes, given {given}")]
+    TooSmall {
+        /// Whose binding.
+        tensor: Tensor,
+        /// Bytes the shape needs.
+        required: u64,
+        /// Bytes from the binding's offset to its end, or the buffer's.
+        given: u64,
+    },
+    /// The binding's offset is not a multiple of the device's alignment.
+    #[error("{tensor}: the offset must be a multiple of {required}, given {given}")]
+    Misaligned {
+        /// Whose binding.
+        tensor: Tensor,
+        /// The device's `min_storage_buffer_offset_alignment`.
+        required: u32,
+        /// The binding's offset.
+        given: u64,
+    },
+    /// The buffer was not created for this use.
+    #[error("{tensor}: the buffer must be created with {required:?}, given {given:?}")]
+    Usage {
+        /// Whose binding.
+        tensor: Tensor,
+        /// What is missing.
+        required: wgpu::BufferUsages,
+        /// What the buffer has.
+        given: wgpu::BufferUsages,
+    },
+    /// The tensor is larger than the device can bind.
+    #[error(
+        "{tensor}: takes {required} bytes, the device binds at most {limit}: request a higher \
+         max_storage_buffer_binding_size, or split the batch"
+    )]
+    Limit {
+        /// Whose binding.
+        tensor: Tensor,
+        /// Bytes the shape needs.
+        required: u64,
+        /// The device's `max_storage_buffer_binding_size`.
+        limit: u64,
+    },
+    /// Two bindings overlap without being the same.
+    #[error("{first} and {second} overlap: they must be disjoint{}", if *in_place { ", or the same range (in place)" } else { "" })]
+    Overlap {
+        /// The one.
+        first: Tensor,
+        /// The other.
+        second: Tensor,
+        /// Whether these two may be the same range.
+        in_place: bool,
+    },
+}
+
+/// What a device asks of a binding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct BindingLimits {
+    /// The largest binding, in bytes.
+    pub bytes: u64,
+    /// What offsets are a multiple of.
+    pub alignment: u32,
+}
+
+/// How what a kernel writes lies to what it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Aliasing {
+    /// In buffers of its own.
+    Disjoint,
+    /// In other ranges of a buffer that is read: WebGPU wants one access mode for the whole buffer.
+    SameBuffer,
+    /// In the place of the tensor that is read.
+    InPlace,
+}
+
+/// A binding, checked, and cut to the bytes of its tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Bound {
+    pub tensor: Tensor,
+    pub buffer: wgpu::Buffer,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl Bound {
+    pub fn new(
+        limits: &BindingLimits,
+        tensor: Tensor,
+        binding: &wgpu::BufferBinding<'_>,
+        required: u64,
+    ) -> Result<Self, BindingError> {
+        let wgpu::BufferBinding { buffer, offset, size } = *binding;
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            let (required, given) = (wgpu::BufferUsages::STORAGE, buffer.usage());
+            return Err(BindingError::Usage { tensor, required, given });
+        }
+        if offset % u64::from(limits.alignment) != 0 {
+            return Err(BindingError::Misaligned { tensor, required: limits.alignment, given: offset });
+        }
+        let available = buffer.size().saturating_sub(offset);
+        let given = size.map_or(available, |size| size.get().min(available));
+        if given < required {
+            return Err(BindingError::TooSmall { tensor, required, given });
+        }
+        if required > limits.bytes {
+            return Err(BindingError::Limit { tensor, required, limit: limits.bytes });
+        }
+        Ok(Self { tensor, buffer: buffer.clone(), offset, bytes: required })
+    }
+
+    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: self.offset,
+            size: std::num::NonZeroU64::new(self.bytes),
+        }
+    }
+
+    fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes
+    }
+
+    pub fn same_range(&self, other: &Self) -> bool {
+        self.buffer == other.buffer && self.range() == other.range()
+    }
+
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (a, b) = (self.range(), other.range());
+        self.buffer == other.buffer && a.start < b.end && b.start < a.end
+    }
+}
+
+/// Refuses ranges that overlap where something is written: what is written and anything else; and ranges that are only
+/// read, where their buffer is also written to, since all of its bindings are writable then. `in_place` are the two that
+/// may be the same range.
+pub(crate) fn check_overlaps(
+    written: &[&Bound],
+    read: &[&Bound],
+    in_place: Option<(Tensor, Tensor)>,
+) -> Result<(), BindingError> {
+    let all: Vec<&Bound> = written.iter().chain(read).copied().collect();
+    for (i, a) in all.iter().enumerate() {
+        for b in &all[..i] {
+            if !a.overlaps(b) || written.iter().all(|out| out.buffer != a.buffer) {
+                continue;
+            }
+            let pair = |(x, y)| (a.tensor, b.tensor) == (x, y) || (b.tensor, a.tensor) == (x, y);
+            let in_place = in_place.is_some_and(pair);
+            if !(in_place && a.same_range(b)) {
+                let (first, second) = if read.contains(a) { (a, b) } else { (b, a) };
+                return Err(BindingError::Overlap { first: first.tensor, second: second.tensor, in_place });
+            }
+        }
+    }
+    Ok(())
+}
