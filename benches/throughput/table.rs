@@ -114,23 +114,26 @@ impl Measured {
     }
 
     fn entries(&self) -> BTreeMap<(Work, &str, Who), Entry> {
-        let medians: BTreeMap<(Work, &str, Who), f64> = self
+        let estimates: BTreeMap<(Work, &str, Who), Estimates> = self
             .run
             .iter()
             .filter_map(|(work, case, who, _)| {
-                Some(((*work, case.as_str(), *who), median(&id(*work, case, *who), self.start)?))
+                Some(((*work, case.as_str(), *who), Estimates::read(&id(*work, case, *who), self.start)?))
             })
             .collect();
         // The copy kernel's time beside this work, or else beside another on the same tensor.
         let copy = |work: Work, case: &str| {
-            let beside = |work| medians.get(&(work, case, Who::CopyKernel)).copied();
+            let of_copy = |work| estimates.get(&(work, case, Who::CopyKernel));
+            let beside = |work| Some(of_copy(work)?.median.point_estimate);
             beside(work).or_else(|| Work::ALL.into_iter().find_map(beside))
         };
         let mut entries = BTreeMap::new();
         for (work, case, who, bytes) in &self.run {
             let key = (*work, case.as_str(), *who);
-            if let Some(&median_ns) = medians.get(&key) {
+            if let Some(Estimates { median, median_abs_dev }) = estimates.get(&key) {
+                let median_ns = median.point_estimate;
                 let mut entry = Entry::new(id(*work, case, *who), median_ns, *bytes);
+                entry.spread_ns = Some(median_abs_dev.point_estimate);
                 entry.times_copy = copy(*work, case).map(|copy| median_ns / copy);
                 let described = self.described.get(&(*work, case.clone()));
                 entry.clock_ns = described.and_then(|d| d.clock).and_then(|[gpu, copy]| match who {
@@ -153,6 +156,7 @@ impl Measured {
             "Plan",
             "Best copy kernel",
             "GPU ms",
+            "±",
             "by its clock",
             "predicted",
             "GPU GB/s",
@@ -182,6 +186,7 @@ impl Measured {
                 described.map_or("-".into(), |d| d.plan.clone()),
                 described.map_or("-".into(), |d| d.copy.to_string()),
                 number(of(Who::Gpu).map(|e| e.median_ns * 1e-6), 3),
+                number(of(Who::Gpu).and_then(|e| Some(e.spread_ns? * 1e-6)), 3),
                 number(described.and_then(|d| d.clock).map(|[gpu, _]| gpu * 1e-6), 3),
                 number(described.map(|d| d.predicted * 1e-6), 3),
                 speed(Who::Gpu),
@@ -198,6 +203,7 @@ impl Measured {
         if table.row_count() > 0 {
             table.column_iter_mut().skip(3).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
             println!("\n{}: {} times the tensor's bytes", work.name(), work.tensors_moved());
+            println!("Medians of wall-clock time; ± is the median absolute deviation.");
             println!("{table}");
             let of_work = entries.iter().filter(|(key, _)| key.0 == work);
             // The device's clock leaves out what the prediction does: recording and submitting.
@@ -226,24 +232,30 @@ fn id(work: Work, case: &str, who: Who) -> String {
     format!("{}/{case}/{who}", work.name())
 }
 
-/// Criterion's median in nanoseconds, if it was measured since.
-fn median(id: &str, since: SystemTime) -> Option<f64> {
-    #[derive(Deserialize)]
-    struct Estimates {
-        median: Estimate,
+/// Criterion's estimates of one measurement, in nanoseconds.
+#[derive(Deserialize)]
+struct Estimates {
+    median: Estimate,
+    /// Half of the samples are as near to the median as this, or nearer.
+    median_abs_dev: Estimate,
+}
+
+#[derive(Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+}
+
+impl Estimates {
+    /// What criterion wrote, if it was measured since.
+    fn read(id: &str, since: SystemTime) -> Option<Self> {
+        let home = std::env::var_os("CRITERION_HOME");
+        let home = home.map_or_else(|| target_directory().join("criterion"), PathBuf::from);
+        let path = home.join(id).join("new/estimates.json");
+        if path.metadata().ok()?.modified().ok()? < since {
+            return None;
+        }
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
-    #[derive(Deserialize)]
-    struct Estimate {
-        point_estimate: f64,
-    }
-    let home = std::env::var_os("CRITERION_HOME");
-    let home = home.map_or_else(|| target_directory().join("criterion"), PathBuf::from);
-    let path = home.join(id).join("new/estimates.json");
-    if path.metadata().ok()?.modified().ok()? < since {
-        return None;
-    }
-    let estimates: Estimates = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    Some(estimates.median.point_estimate)
 }
 
 /// Cargo's target directory, where criterion looks for it too; ./target where the binary runs without Cargo.

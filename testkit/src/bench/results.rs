@@ -29,6 +29,9 @@ pub struct Entry {
     /// work/tensor/who
     pub id: String,
     pub median_ns: f64,
+    /// The median absolute deviation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_ns: Option<f64>,
     /// That it has to read and write.
     pub bytes: u64,
     pub gb_per_s: f64,
@@ -52,6 +55,7 @@ impl Entry {
         Self {
             id,
             median_ns,
+            spread_ns: None,
             bytes,
             gb_per_s,
             clock_ns: None,
