@@ -52,9 +52,10 @@ impl<'a> Training<'a> {
         Self { update_running, ..self }
     }
 
-    /// Where to save what backward needs: [`BatchNorm::saved_bytes`] bytes of the caller's, in place of memory of the
-    /// context's. Five vectors of C float32, each [`BatchNorm::parameter_stride`] float32 after the one before: the mean
-    /// as a float32 and what is missing to it, 1/√(variance + eps), the weight, and 1/count.
+    /// Where to save what backward needs: [`BatchNorm::saved_bytes`](crate::BatchNorm::saved_bytes) bytes of the
+    /// caller's, in place of memory of the context's. Five vectors of C float32, each
+    /// [`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) float32 after the one before: the mean as a
+    /// float32 and what is missing to it, 1/√(variance + eps), the weight, and 1/count.
     pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
         Self { saved: Some(saved), ..self }
     }
