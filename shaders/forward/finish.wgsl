@@ -27,7 +27,9 @@ fn update_running(i: u32, moments: Moments, variance: Stat, old: Running) {
     }
     let bessel = params.unbiased / (moments.count - 1.0);
     running_mean[i] = (1.0 - share) * old.mean + share * moments.mean;
-    running_var[i] = (1.0 - share) * old.variance + share * (variance + variance * bessel);
+    // The share of an estimate that may itself be beyond float32.
+    let estimate = share * variance;
+    running_var[i] = (1.0 - share) * old.variance + (estimate + estimate * bessel);
 }
 
 // Every invocation gets the statistics; one for each slot writes.
