@@ -1,11 +1,11 @@
 //! Backward: the gradients of a forward step.
 
-use super::forward::Forward;
 use super::prepared::{Bindings, Prepared, bindings_of};
+use super::saved::Forward;
 use super::{BatchNorm, ForwardStep, PrepareError, Statistics, Step};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanRequest};
-use crate::tensor::{Bound, Tensor, check_overlaps};
+use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
 
 /// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
 #[derive(Debug, Clone)]
@@ -101,6 +101,16 @@ impl Tensors {
         let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
         bindings.push((Role::Saved, saved.clone()));
         bindings
+    }
+
+    /// That gradients overlap nothing else: none of the layer's vectors either, nor what the forward step saved.
+    fn check_gradients(&self, forward: &Forward<'_>) -> Result<(), BindingError> {
+        let parameters = [&self.weight_gradient, &self.bias_gradient].into_iter().flatten();
+        let written = self.input_gradient.iter().chain(parameters).filter(|bound| bound.bytes > 0);
+        let tensors = self.input.iter().chain([&self.output_gradient]).filter(|bound| bound.bytes > 0);
+        let read = tensors.chain(forward.vectors.iter().map(|(_, bound)| bound));
+        let in_place = Some((Tensor::OutputGradient, Tensor::InputGradient));
+        check_overlaps(&written.collect::<Vec<_>>(), &read.collect::<Vec<_>>(), in_place)
     }
 
     fn gradients(&self) -> [(Tensor, bool); 3] {
@@ -232,14 +242,7 @@ impl BatchNorm {
             let given = optional(Tensor::Input, &backward.input, bytes)?;
             tensors.input = Some(self.backward_input(forward, given, &tensors.output_gradient)?);
         }
-        let parameters = [&tensors.weight_gradient, &tensors.bias_gradient].into_iter().flatten();
-        if bytes == 0 {
-            check_overlaps(&parameters.collect::<Vec<_>>(), &[], None)?;
-        } else {
-            let written: Vec<&Bound> = tensors.input_gradient.iter().chain(parameters).collect();
-            let read: Vec<&Bound> = tensors.input.iter().chain([&tensors.output_gradient]).collect();
-            check_overlaps(&written, &read, Some((Tensor::OutputGradient, Tensor::InputGradient)))?;
-        }
+        tensors.check_gradients(forward)?;
         Ok(tensors)
     }
 
@@ -281,7 +284,8 @@ impl BatchNorm {
                 false => PrepareError::ForwardsTensor { tensor: Tensor::Input, given: Tensor::Output },
             });
         }
-        if output_gradient.overlaps(&input) {
+        // A copy of x may be dy, too.
+        if output_gradient.overlaps(&input) && input.overlaps(forward.input) {
             return Err(PrepareError::ForwardsTensor {
                 tensor: Tensor::OutputGradient,
                 given: Tensor::Input,

@@ -1,26 +1,11 @@
 //! Training and evaluation forward: prepared, and recorded.
 
 use super::prepared::{Bindings, Prepared, bindings_of};
+use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
-use crate::kernels::{Params, Range, Role};
+use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan};
 use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
-
-/// Where a step saves its statistics.
-#[derive(Debug)]
-enum Saved {
-    Contexts(Range),
-    Callers(Bound),
-}
-
-impl Saved {
-    fn binding(&self) -> wgpu::BufferBinding<'_> {
-        match self {
-            Saved::Contexts(range) => range.binding(),
-            Saved::Callers(bound) => bound.binding(),
-        }
-    }
-}
 
 /// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
 /// and, as prepared, moves the running statistics.
@@ -37,16 +22,6 @@ pub struct ForwardStep {
     output: Bound,
     /// The layer's.
     id: u64,
-}
-
-/// What a backward needs to know of its forward step.
-pub(super) struct Forward<'a> {
-    pub shape: Shape,
-    pub statistics: Statistics,
-    pub saved: wgpu::BufferBinding<'a>,
-    pub input: &'a Bound,
-    pub output: &'a Bound,
-    pub id: u64,
 }
 
 impl ForwardStep {
@@ -94,6 +69,7 @@ impl ForwardStep {
             shape: self.plan().shape(),
             statistics: self.statistics,
             saved: self.saved.binding(),
+            vectors: &self.vectors,
             input: &self.input,
             output: &self.output,
             id: self.id,

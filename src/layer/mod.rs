@@ -9,6 +9,7 @@ mod forward;
 mod norm;
 mod prepared;
 mod requests;
+mod saved;
 mod state;
 mod step;
 

@@ -1,0 +1,33 @@
+//! What a forward step leaves to its backward.
+
+use super::Statistics;
+use crate::kernels::{Range, Role};
+use crate::tensor::{Bound, Shape};
+
+/// Where a step saves its statistics.
+#[derive(Debug)]
+pub(super) enum Saved {
+    Contexts(Range),
+    Callers(Bound),
+}
+
+impl Saved {
+    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
+        match self {
+            Saved::Contexts(range) => range.binding(),
+            Saved::Callers(bound) => bound.binding(),
+        }
+    }
+}
+
+/// What a backward needs to know of its forward step.
+pub(super) struct Forward<'a> {
+    pub shape: Shape,
+    pub statistics: Statistics,
+    pub saved: wgpu::BufferBinding<'a>,
+    /// The layer's vectors, and what is saved in a buffer of the caller's.
+    pub vectors: &'a [(Role, Bound)],
+    pub input: &'a Bound,
+    pub output: &'a Bound,
+    pub id: u64,
+}
