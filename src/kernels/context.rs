@@ -95,7 +95,9 @@ impl Context {
 
     /// Pipelines built so far: a network of many layers needs a handful.
     pub fn pipelines(&self) -> usize {
-        lock(&self.0.pipelines).values().filter(|slot| lock(slot).is_some()).count()
+        // Other pipelines can be asked for while this waits for one that compiles.
+        let slots: Vec<Slot> = lock(&self.0.pipelines).values().cloned().collect();
+        slots.iter().filter(|slot| lock(slot).is_some()).count()
     }
 
     /// Builds the pipelines of plans for tensors in buffers of their own, and waits for what the device says of them.
@@ -112,6 +114,7 @@ impl Context {
             let key = Key::new(variant, &stage.grid, false);
             let slot = self.slot(key);
             if lock(&slot).is_none() {
+                self.check(&key)?;
                 let (pipeline, error) = self.build(&key);
                 match error.await {
                     Some(error) => return Err(error),
@@ -149,6 +152,7 @@ impl Context {
         if let Some(pipeline) = &*slot {
             return Ok(pipeline.clone());
         }
+        self.check(&key)?;
         let (pipeline, error) = self.build(&key);
         // On native platforms the answer is there at once; on the web nothing can be known yet.
         match pin!(error).poll(&mut std::task::Context::from_waker(Waker::noop())) {
@@ -159,6 +163,18 @@ impl Context {
 
     fn slot(&self, key: Key) -> Slot {
         lock(&self.0.pipelines).entry(key).or_default().clone()
+    }
+
+    /// That the device takes workgroups so large, which wgpu does not check where an override makes them. The context's
+    /// profile may be another device's.
+    fn check(&self, key: &Key) -> Result<(), PipelineError> {
+        let limits = self.0.device.limits();
+        let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        if key.workgroup <= most {
+            return Ok(());
+        }
+        let message = format!("its workgroups have {} invocations, the device takes {most}", key.workgroup);
+        Err(PipelineError { kernel: key.variant.name(), message })
     }
 
     fn build(&self, key: &Key) -> (Pipeline, impl Future<Output = Option<PipelineError>> + use<>) {
