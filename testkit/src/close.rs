@@ -47,18 +47,32 @@ pub fn assert_gradients(
     saved: &[cpu::Saved],
     statistics: Statistics,
 ) {
+    assert_gradients_within(what, [dx, dweight, dbias], shape, [x, dy], saved, statistics, BACKWARD);
+}
+
+/// The same with a tolerance other than the ordinary one.
+#[track_caller]
+fn assert_gradients_within(
+    what: &str,
+    [dx, dweight, dbias]: [Option<&[f32]>; 3],
+    shape: Shape,
+    [x, dy]: [&[f32]; 2],
+    saved: &[cpu::Saved],
+    statistics: Statistics,
+    tolerance: f64,
+) {
     let scales = Pass::of(x, shape, saved).gradients(dy);
     let (want, sums) = cpu::backward(x, dy, shape, saved, statistics);
     if let Some(dx) = dx {
         let feature = feature_of_all(shape);
-        assert_close(&format!("{what}: dx"), dx, &want, |i| scales.dx[feature(i)], BACKWARD);
+        assert_close(&format!("{what}: dx"), dx, &want, |i| scales.dx[feature(i)], tolerance);
     }
     let (want_dbias, want_dweight): (Vec<f64>, Vec<f64>) = sums.iter().map(|s| (s.dy, s.dy_xhat)).unzip();
     if let Some(dweight) = dweight {
-        assert_close(&format!("{what}: dweight"), dweight, &want_dweight, |c| scales.dweight[c], BACKWARD);
+        assert_close(&format!("{what}: dweight"), dweight, &want_dweight, |c| scales.dweight[c], tolerance);
     }
     if let Some(dbias) = dbias {
-        assert_close(&format!("{what}: dbias"), dbias, &want_dbias, |c| scales.dbias[c], BACKWARD);
+        assert_close(&format!("{what}: dbias"), dbias, &want_dbias, |c| scales.dbias[c], tolerance);
     }
 }
 
@@ -70,15 +84,29 @@ fn feature_of_all(shape: Shape) -> impl Fn(usize) -> usize {
 /// Holds a training step and its backward against the CPU reference.
 #[track_caller]
 pub fn assert_trained(what: &str, got: &Trained, shape: Shape, before: &cpu::Layer, x: &[f32], dy: &[f32]) {
+    assert_trained_within(what, got, shape, before, [x, dy], [FORWARD, BACKWARD]);
+}
+
+/// The same with tolerances other than the ordinary ones, of forward and backward.
+#[track_caller]
+pub fn assert_trained_within(
+    what: &str,
+    got: &Trained,
+    shape: Shape,
+    before: &cpu::Layer,
+    [x, dy]: [&[f32]; 2],
+    [forward_tolerance, backward_tolerance]: [f64; 2],
+) {
     let mut after = before.clone();
     let has = before.descriptor;
     let forward = cpu::train(x, shape, &mut after, Statistics::Batch, has.track_running_stats);
-    assert_output(what, &got.y, shape, x, &forward, FORWARD);
-    assert_state(what, &got.state, &after, FORWARD);
+    assert_output(what, &got.y, shape, x, &forward, forward_tolerance);
+    assert_state(what, &got.state, &after, forward_tolerance);
     let dweight = has.weight.then_some(&got.dweight[..]);
     let dbias = has.bias.then_some(&got.dbias[..]);
     let gradients = [Some(&got.dx[..]), dweight, dbias];
-    assert_gradients(what, gradients, shape, [x, dy], &forward.1, Statistics::Batch);
+    let (saved, tolerance) = (&forward.1, backward_tolerance);
+    assert_gradients_within(what, gradients, shape, [x, dy], saved, Statistics::Batch, tolerance);
 }
 
 /// Holds the running statistics against the CPU reference.

@@ -12,6 +12,8 @@ pub mod conformance;
 #[cfg(feature = "layer")]
 pub mod gpu;
 #[cfg(feature = "layer")]
+pub mod hard;
+#[cfg(feature = "layer")]
 pub mod kernel;
 #[cfg(feature = "layer")]
 pub mod layer;
@@ -21,6 +23,8 @@ pub mod layout;
 pub mod plans;
 #[cfg(feature = "layer")]
 pub mod prepare;
+#[cfg(feature = "layer")]
+pub mod profiles;
 #[cfg(feature = "layer")]
 pub mod random;
 #[cfg(feature = "layer")]

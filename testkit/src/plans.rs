@@ -50,6 +50,17 @@ fn holds(shape: Shape, request: &PlanRequest) -> bool {
     loads <= 16 * u64::from(workgroup / tile) && (packet <= 4 || workgroup <= 32)
 }
 
+/// Each path that training and its backward can take, for features of up to a hundred values or two.
+pub fn paths() -> [PlanRequest; 3] {
+    [Path::Cached, Path::Persistent, Path::Split].map(of_path)
+}
+
+/// The plan of a path; on the persistent one, of workgroups that hold a hundred values or two, whatever the device.
+pub fn of_path(path: Path) -> PlanRequest {
+    let request = PlanRequest::new().path(path);
+    if path == Path::Persistent { request.workgroup(32) } else { request }
+}
+
 /// The same plan for work that has one path only, such as evaluation.
 pub fn without_path(mut plan: PlanRequest) -> PlanRequest {
     plan.path = None;

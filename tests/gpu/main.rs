@@ -3,15 +3,28 @@
 //! Without an adapter, or with wgpu's noop backend only, every test fails and says what to install.
 
 mod backward;
+mod buffers;
 mod checks;
+mod counting;
 mod determinism;
 mod drill;
 mod embedding;
 mod errors;
 mod evaluation;
+mod extremes;
+mod frozen;
+mod hard;
+mod memory;
+mod messages;
 mod numerics;
+mod overlaps;
+mod parameters;
 mod parity;
+mod pipelines;
 mod placement;
 mod properties;
+mod rebinding;
 mod reference;
 mod semantics;
+mod sharing;
+mod splits;

@@ -18,15 +18,15 @@ fn shapes() -> [Shape; 4] {
 }
 
 /// A buffer of several tensors, each 256 bytes aligned, with a margin of a known value around them.
-struct Arena {
-    buffer: wgpu::Buffer,
+pub struct Arena {
+    pub buffer: wgpu::Buffer,
     ranges: Vec<(u64, u64)>,
 }
 
-const MARGIN: f32 = -77.25;
+pub const MARGIN: f32 = -77.25;
 
 impl Arena {
-    fn new(tensors: &[&[f32]]) -> Self {
+    pub fn new(tensors: &[&[f32]]) -> Self {
         let mut values = vec![MARGIN; 64];
         let mut ranges = Vec::new();
         for tensor in tensors {
@@ -37,13 +37,13 @@ impl Arena {
         Self { buffer: gpu().upload(&values), ranges }
     }
 
-    fn binding(&self, k: usize) -> wgpu::BufferBinding<'_> {
+    pub fn binding(&self, k: usize) -> wgpu::BufferBinding<'_> {
         let (offset, size) = self.ranges[k];
         part(&self.buffer, offset, size)
     }
 
     /// The tensors, after a look at the margins.
-    fn read(&self) -> Vec<Vec<f32>> {
+    pub fn read(&self) -> Vec<Vec<f32>> {
         let values = values(&self.buffer);
         let mut expected_margin = 0;
         let mut tensors = Vec::new();
