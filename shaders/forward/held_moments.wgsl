@@ -29,16 +29,14 @@ fn held_moments(held: ptr<function, Held>, left: u32) -> Items {
     for (var i = 0u; i < HELD; i++) {
         if i < left {
             for (var k = 0u; k < QUADS; k++) {
-                let deviation = ((*held)[i][k] - shifts[k % STATS]) * UNIT;
+                let deviation = ((*held)[i][k] - shifts[k % STATS]) * SUM_UNIT;
                 sums[k] += deviation;
                 squares[k] += deviation * deviation;
             }
         }
     }
     for (var s = 0u; s < STATS; s++) {
-        let mean = total(&sums, s) * each;
-        let variance = total(&squares, s) * each - mean * mean;
-        moments[s] = with_mean(count, shifts[s], mean * (1.0 / UNIT), variance);
+        moments[s] = moments_of(count, shifts[s], total(&sums, s), total(&squares, s));
     }
     return moments;
 }

@@ -1,9 +1,12 @@
 //! import packet
 // Moments: what can be merged of the statistics of some values. The mean is a pair, the nearest float32 and the rest, so
-// that it is exact beside values with a large mean. Deviations are scaled by UNIT before they are squared: a few values may
-// have a much larger variance than all of them, whose variance just fits float32.
+// that it is exact beside values with a large mean. The variance is scaled by UNIT^2, since a few values may have a much
+// larger one than all of them, whose variance just fits float32; and not by less, since what a merge adds to a variance of
+// 1e-30 would be denormal, and flushed to zero.
 
-const UNIT = 0.015625; // 2^-6: a variance of 1e-30 still is far from denormals
+const UNIT = 0.25;
+// Scales deviations whose squares are added up: those of 4096 values add up to no more than their variance.
+const SUM_UNIT = 0.015625;
 
 struct Moments {
     count: f32,
@@ -16,6 +19,17 @@ struct Moments {
 fn with_mean(count: f32, near: Stat, rest: Stat, variance: Stat) -> Moments {
     let mean = opaque(near + rest);
     return Moments(count, mean, (near - mean) + rest, variance);
+}
+
+// From the sums of `count` deviations from a shift, and of their squares, both of deviations times SUM_UNIT.
+fn moments_of(count: f32, shift: Stat, sum: Stat, squares: Stat) -> Moments {
+    // A step of Newton: a device's division may be off by 2.5 ULP, which would be the variance's error.
+    let near = 1.0 / count;
+    let each = near + near * (1.0 - count * near);
+    let rescale = UNIT / SUM_UNIT;
+    let mean = sum * (each * rescale);
+    let variance = squares * (each * rescale * rescale) - mean * mean;
+    return with_mean(count, shift, mean * (1.0 / UNIT), variance);
 }
 
 // The moments of the union (Chan, Golub & LeVeque 1979), with a mean of variances in place of sums of squares.

@@ -1,11 +1,14 @@
 //! import cursor, packet, moments, reduce
 // The moments of an invocation's slice. It walks in segments and sums deviations from the mean of the segment before; the
-// first few packets are read once more to begin with their mean. So an outlier spoils the shift of one segment at most.
-// Segments merge into blocks and blocks into the whole, so that no sum is long.
+// first few packets are read once more to begin with their mean, and the first segments are short. So an outlier spoils
+// the shift of one segment at most. Packets add up to runs, runs to segments, segments merge into blocks and blocks into
+// the whole, so that no sum is long.
 
-const FIRST = 4u;     // packets read twice
-const SEGMENT = 32u;  // packets in a segment
-const SEGMENTS = 32u;  // segments in a block
+const FIRST = 4u;          // packets read twice
+const RUN = 8u;            // packets in a run
+const FIRST_SEGMENT = 16u; // packets in the first segment; each next one is twice as long, up to ...
+const SEGMENT = 64u;       // ... this
+const SEGMENTS = 8u;       // segments in a block
 
 alias Shifts = array<Stat, STATS>;
 
@@ -33,23 +36,28 @@ fn first_shifts(start: Cursor, packets: u32) -> Shifts {
 fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<function, Shifts>) -> Items {
     var sums = Packet();
     var squares = Packet();
-    for (var i = 0u; i < packets; i++) {
-        var packet = load_x((*cursor).index);
-        for (var k = 0u; k < QUADS; k++) {
-            let deviation = (packet[k] - (*shifts)[k % STATS]) * UNIT;
-            sums[k] += deviation;
-            squares[k] += deviation * deviation;
+    for (var begin = 0u; begin < packets; begin += RUN) {
+        var run_sums = Packet();
+        var run_squares = Packet();
+        for (var i = begin; i < min(begin + RUN, packets); i++) {
+            var packet = load_x((*cursor).index);
+            for (var k = 0u; k < QUADS; k++) {
+                let deviation = (packet[k] - (*shifts)[k % STATS]) * SUM_UNIT;
+                run_sums[k] += deviation;
+                run_squares[k] += deviation * deviation;
+            }
+            advance(cursor);
         }
-        advance(cursor);
+        for (var k = 0u; k < QUADS; k++) {
+            sums[k] += run_sums[k];
+            squares[k] += run_squares[k];
+        }
     }
     (*cursor).left -= packets;
     let count = f32(packets) * PACKET_VALUES;
-    let each = 1.0 / count;
     var segment = Items();
     for (var s = 0u; s < STATS; s++) {
-        let mean = total(&sums, s) * each;
-        let variance = total(&squares, s) * each - mean * mean;
-        segment[s] = with_mean(count, (*shifts)[s], mean * (1.0 / UNIT), variance);
+        segment[s] = moments_of(count, (*shifts)[s], total(&sums, s), total(&squares, s));
     }
     return segment;
 }
@@ -61,10 +69,12 @@ fn slice_moments(start: Cursor) -> Items {
     }
     var cursor = start;
     var shifts = first_shifts(start, min(start.left, FIRST));
+    var packets = FIRST_SEGMENT;
     while cursor.left > 0u {
         var block = Items();
         for (var i = 0u; i < SEGMENTS && cursor.left > 0u; i++) {
-            var segment = segment_moments(&cursor, min(cursor.left, SEGMENT), &shifts);
+            var segment = segment_moments(&cursor, min(cursor.left, packets), &shifts);
+            packets = min(2u * packets, SEGMENT);
             for (var s = 0u; s < STATS; s++) {
                 shifts[s] = segment[s].mean;
                 block[s] = merge_moments(block[s], segment[s]);

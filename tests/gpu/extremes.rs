@@ -123,7 +123,8 @@ fn evaluation_with_the_largest_running_variance_and_eps() {
 #[track_caller]
 fn check_one_large(shape: Shape, plans: &[PlanRequest]) {
     let count = shape.count() as usize;
-    let large = (3e38 * shape.count() as f64).sqrt() as f32;
+    // No value is further from the mean than docs/numbers.md promises to be right.
+    let large = (3e38 * shape.count() as f64).sqrt().min(7e19) as f32;
     for place in [0, count / 2, count - 1] {
         let x: Vec<f32> = places(shape).into_iter().map(|i| if i == place { large } else { 0.0 }).collect();
         let what = format!("{large:e} at {place}");
