@@ -100,21 +100,47 @@ fn default_limits_suffice() {
             .count();
         assert!(storage <= 8, "{name}: {storage} storage buffers");
 
-        // The most invocations that a plan gives a workgroup.
-        let view = if name.contains("_planes") { View::Planes } else { View::Rows };
-        let packet = [16, 4].into_iter().find(|packet| name.contains(&format!("_x{packet}"))).unwrap_or(1);
-        let workgroup = DeviceProfile::integrated().max_workgroup_of(view, packet);
-        let constants: PipelineConstants =
-            FromIterator::from_iter([("WORKGROUP".to_owned(), f64::from(workgroup))]);
-        let (module, _) = process_overrides(&module, &info, None, &constants).unwrap();
-        let mut layouter = naga::proc::Layouter::default();
-        layouter.update(module.to_ctx()).unwrap();
-        let used: u32 = module
-            .global_variables
-            .iter()
-            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
-            .map(|(_, variable)| layouter[variable.ty].size)
-            .sum();
-        assert!(used <= 16384, "{name}: {used} bytes of workgroup memory for {workgroup} invocations");
+        for (invocations, bytes) in [(256, 16384), (1024, 16384), (1024, 32768), (1024, 49152)] {
+            let mut profile = DeviceProfile::integrated();
+            (profile.max_workgroup, profile.max_workgroup_bytes) = (invocations, bytes);
+            let workgroup = largest_workgroup(&profile, &name);
+            let used = workgroup_memory(&module, &info, workgroup);
+            assert!(used <= bytes, "{name}: {used} bytes of workgroup memory for {workgroup} invocations");
+        }
+    }
+}
+
+/// The most invocations that a plan gives a workgroup of the shader.
+fn largest_workgroup(profile: &DeviceProfile, name: &str) -> u32 {
+    let view = if name.contains("_planes") { View::Planes } else { View::Rows };
+    let packet = [16, 4].into_iter().find(|packet| name.contains(&format!("_x{packet}"))).unwrap_or(1);
+    profile.max_workgroup_of(view, packet)
+}
+
+/// Bytes of workgroup memory that the shader takes.
+fn workgroup_memory(module: &naga::Module, info: &ModuleInfo, workgroup: u32) -> u32 {
+    let constants: PipelineConstants =
+        FromIterator::from_iter([("WORKGROUP".to_owned(), f64::from(workgroup))]);
+    let (module, _) = process_overrides(module, info, None, &constants).unwrap();
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let shared = module.global_variables.iter().map(|(_, variable)| variable);
+    let shared = shared.filter(|variable| variable.space == naga::AddressSpace::WorkGroup);
+    shared.map(|variable| layouter[variable.ty].size).sum()
+}
+
+/// Twice as many invocations would not fit, or are more than the device takes: no plan is smaller than it has to be.
+#[test]
+fn workgroups_fill_their_memory() {
+    for entry in ["split_moments_planes_x1", "split_moments_rows_x4", "split_moments_rows_x16"] {
+        let shaders = wgpu_batchnorm::shaders();
+        let source = &shaders.iter().find(|(name, _)| name == entry).unwrap().1;
+        let module = naga::front::wgsl::parse_str(source).unwrap();
+        let info = validator().validate(&module).unwrap();
+        let mut profile = DeviceProfile::integrated();
+        profile.max_workgroup = 1024;
+        let workgroup = largest_workgroup(&profile, entry);
+        let used = workgroup_memory(&module, &info, 2 * workgroup);
+        assert!(workgroup == 1024 || used > profile.max_workgroup_bytes, "{entry}: {workgroup}, {used}");
     }
 }

@@ -10,6 +10,8 @@ pub mod close;
 #[cfg(feature = "layer")]
 pub mod conformance;
 #[cfg(feature = "layer")]
+pub mod coverage;
+#[cfg(feature = "layer")]
 pub mod gpu;
 #[cfg(feature = "layer")]
 pub mod hard;

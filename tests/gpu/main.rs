@@ -2,10 +2,13 @@
 //!
 //! Without an adapter, or with wgpu's noop backend only, every test fails and says what to install.
 
+mod accuracy;
 mod backward;
+mod bindings;
 mod buffers;
 mod checks;
 mod counting;
+mod coverage;
 mod determinism;
 mod drill;
 mod embedding;
@@ -14,8 +17,11 @@ mod evaluation;
 mod extremes;
 mod frozen;
 mod hard;
+mod indices;
+mod limits;
 mod memory;
 mod messages;
+mod nonfinite;
 mod numerics;
 mod overlaps;
 mod parameters;

@@ -1,0 +1,158 @@
+//! No value is lost, none is counted twice, and nothing is touched outside of a binding: on every path, in every view and
+//! packet width, however tensors lie to each other, on plans for GPUs and for software adapters.
+
+use testkit::coverage::cases::{self, Case};
+use testkit::coverage::positions::one_hot;
+use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
+use testkit::gpu::{context, gpu};
+use wgpu_batchnorm::{Context, ContextOptions, DeviceProfile, Shape, View};
+
+/// Runs of one value per feature, at the most.
+const RUNS: usize = 8;
+
+fn discrete() -> Context {
+    Context::with_options(&gpu().device, ContextOptions::default().profile(DeviceProfile::discrete()))
+}
+
+/// Whole numbers, whose sums a lost value changes by 1 at least.
+#[track_caller]
+fn all_values(rig: &Rig) {
+    let elements = rig.shape().elements() as usize;
+    rig.check(&whole_numbers(elements, 1), &whole_numbers(elements, 2));
+}
+
+/// Ones, which add up to the count; and one value of each feature, wherever something begins or ends.
+#[track_caller]
+fn each_end(rig: &Rig) {
+    let shape = rig.shape();
+    rig.check(&whole_numbers(shape.elements() as usize, 3), &vec![1.0; shape.elements() as usize]);
+    // The mean of all zeros but for the count is 1.
+    let x = one_hot(rig.forward.plan(), shape.count() as f32, RUNS);
+    for (x, dy) in x.iter().zip(one_hot(rig.backward.plan(), 1.0, RUNS)) {
+        rig.check(x, &dy);
+    }
+}
+
+#[track_caller]
+fn every_case(view: View, packet: u32) {
+    for case in cases::cases(view, packet) {
+        let rig = Rig::new(context(), case, Wanted::All, Placement::Disjoint);
+        all_values(&rig);
+        each_end(&rig);
+    }
+    // What is elementwise or only reduces has no path to be asked for.
+    for plan in cases::SPLIT {
+        let shape = cases::cases(view, packet)[0].shape;
+        let case = Case::new(shape, &format!("{plan} {view} packet={packet}"));
+        for wanted in [Wanted::Tensors, Wanted::Parameters] {
+            all_values(&Rig::new(context(), case, wanted, Placement::Disjoint));
+        }
+    }
+}
+
+#[test]
+fn planes_of_single_values() {
+    every_case(View::Planes, 1);
+}
+
+#[test]
+fn planes_of_packets_of_4() {
+    every_case(View::Planes, 4);
+}
+
+#[test]
+fn planes_of_packets_of_16() {
+    every_case(View::Planes, 16);
+}
+
+#[test]
+fn rows_of_single_values() {
+    every_case(View::Rows, 1);
+}
+
+#[test]
+fn rows_of_packets_of_4() {
+    every_case(View::Rows, 4);
+}
+
+#[test]
+fn rows_of_packets_of_16() {
+    every_case(View::Rows, 16);
+}
+
+#[test]
+fn in_one_buffer_and_in_place() {
+    for view in [View::Planes, View::Rows] {
+        for case in cases::cases(view, 4) {
+            for placement in [Placement::SameBuffer, Placement::InPlace] {
+                all_values(&Rig::new(context(), case, Wanted::All, placement));
+            }
+        }
+        for placement in [Placement::SameBuffer, Placement::InPlace] {
+            let elementwise = cases::cases(view, 4)[2];
+            all_values(&Rig::new(context(), elementwise, Wanted::Tensors, placement));
+        }
+    }
+}
+
+#[test]
+fn merges_of_many_and_of_few_splits() {
+    for case in cases::many_splits().into_iter().chain(cases::few_splits()) {
+        for context in [context(), &discrete()] {
+            let rig = Rig::new(context, case, Wanted::All, Placement::Disjoint);
+            assert_eq!(rig.forward.plan().request().splits, case.plan.splits, "{case}");
+            all_values(&rig);
+            each_end(&rig);
+        }
+    }
+}
+
+/// What each profile chooses by itself: workgroups of 256 on a GPU, and merges by many invocations.
+#[test]
+fn plans_by_default() {
+    for context in [context(), &discrete()] {
+        for case in [
+            Case::new(Shape::rows(2003, 36), ""),
+            Case::new(Shape::rows(37, 192), ""),
+            Case::new(Shape::channels_first(3, 7, &[5, 5]), ""),
+            Case::new(Shape::channels_first(3, 2, &[101, 104]), ""),
+        ] {
+            for placement in [Placement::Disjoint, Placement::InPlace] {
+                let rig = Rig::new(context, case, Wanted::All, placement);
+                all_values(&rig);
+                each_end(&rig);
+            }
+        }
+    }
+}
+
+/// A dispatch folded into two dimensions has more workgroups than there is work for.
+#[test]
+fn surplus_workgroups() {
+    for case in folded_cases() {
+        let context = folded();
+        for wanted in [Wanted::All, Wanted::Tensors, Wanted::Parameters] {
+            let rig = Rig::new(&context, case, wanted, Placement::Disjoint);
+            let groups = rig.forward.plan().workgroups();
+            assert!(groups.iter().all(|&groups| [5, 7].contains(&groups)), "{case}: {groups:?}");
+            all_values(&rig);
+        }
+    }
+}
+
+/// A context whose dispatches have up to three workgroups in a dimension.
+pub fn folded() -> Context {
+    let mut profile = DeviceProfile::software(8);
+    profile.max_workgroups = 3;
+    Context::with_options(&gpu().device, ContextOptions::default().profile(profile))
+}
+
+/// Five and seven workgroups are folded into six and nine.
+pub fn folded_cases() -> [Case; 4] {
+    [
+        Case::new(Shape::rows(61, 37), "cached rows packet=1 workgroup=8 tile=8 splits=1"),
+        Case::new(Shape::rows(61, 37), "split rows packet=1 workgroup=8 tile=8 splits=1"),
+        Case::new(Shape::rows(31, 37), "persistent rows packet=1 workgroup=64 tile=8 held=4 splits=1"),
+        Case::new(Shape::channels_first(4, 37, &[12]), "cached planes packet=4 workgroup=8 tile=8 splits=1"),
+    ]
+}

@@ -1,0 +1,132 @@
+//! What stands where in every composed shader: barriers and clamps that no software driver punishes the lack of.
+
+/// The shaders whose names begin so; at least one.
+fn shaders(entries: &[&str]) -> Vec<(String, String)> {
+    let is = |name: &str, entry: &str| {
+        name.strip_prefix(entry)
+            .is_some_and(|rest| ["_planes", "_rows", "_x"].iter().any(|p| rest.starts_with(p)))
+    };
+    let of = |(name, _): &(String, String)| entries.iter().any(|entry| is(name, entry));
+    let found: Vec<_> = wgpu_batchnorm::shaders().into_iter().filter(of).collect();
+    assert!(entries.iter().all(|entry| found.iter().any(|(name, _)| is(name, entry))), "{entries:?}");
+    found
+}
+
+/// The text of a function, without comments.
+fn body<'a>(name: &str, source: &'a str, function: &str) -> &'a str {
+    let head = format!("fn {function}(");
+    let begin = source.find(&head).unwrap_or_else(|| panic!("{name} has no {head}"));
+    let end = source[begin..].find("\n}").unwrap_or_else(|| panic!("{name}: {head} does not end"));
+    &source[begin..begin + end]
+}
+
+/// Each text stands after the one before it.
+#[track_caller]
+fn in_order(name: &str, text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let at =
+            rest.find(part).unwrap_or_else(|| panic!("{name}: no {part:?} in its order {parts:?}:\n{text}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+/// The entry point's name: that of the kernel in all names of shaders.
+fn entry(name: &str) -> &str {
+    let end = ["_planes", "_rows", "_x"].iter().filter_map(|part| name.find(part)).min().unwrap();
+    &name[..end]
+}
+
+#[test]
+fn running_statistics_are_read_before_any_invocation_writes_them() {
+    for (name, source) in shaders(&["cached", "persistent"]) {
+        let main = body(&name, &source, entry(&name));
+        let parts =
+            ["= running_at(", "reduce(", "if TILE < WORKGROUP {", "storageBarrier();", "}", "finish("];
+        in_order(&name, main, &parts);
+        assert_eq!(main.matches("storageBarrier();").count(), 1, "{name}");
+        // All of them before the barrier.
+        assert!(!main[main.find("storageBarrier();").unwrap()..].contains("running_"), "{name}");
+        for function in ["finish", "update_running"] {
+            let text = body(&name, &source, function);
+            assert!(!text.contains("running_at("), "{name}: {function} reads what others have moved");
+        }
+        // To compute the share of a batch, its count is read where it is written, by the invocation that does both.
+        assert!(
+            body(&name, &source, "finish").contains("if writes && params.update_running == 1u"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_reduction_waits_before_each_level_and_at_its_end() {
+    let kernels = [
+        "split_moments",
+        "finalize",
+        "cached",
+        "persistent",
+        "split_sums",
+        "finalize_gradients",
+        "cached_gradient",
+    ];
+    for (name, source) in shaders(&kernels) {
+        let reduce = body(&name, &source, "reduce");
+        let parts = [
+            "if TILE == WORKGROUP {",
+            "return mine;",
+            "shared_items[invocation] = mine;",
+            "for (var half = WORKGROUP / 2u; half >= TILE; half /= 2u) {",
+            "workgroupBarrier();",
+            "if invocation < half {",
+            "shared_items[invocation + half]",
+            "\\n    }\\n",
+            "workgroupBarrier();",
+            "return shared_items[invocation % TILE];",
+        ];
+        let parts = parts.map(|part| part.replace("\\n", "\n"));
+        in_order(&name, reduce, &parts.each_ref().map(String::as_str));
+        assert_eq!(reduce.matches("workgroupBarrier();").count(), 2, "{name}");
+        // A second reduction would overwrite what slower invocations still read.
+        assert_eq!(body(&name, &source, entry(&name)).matches("reduce(").count(), 1, "{name}");
+    }
+}
+
+/// Barriers need control flow that is the same for a whole workgroup: the only return before is by the group's number.
+#[test]
+fn surplus_groups_return_first_and_whole() {
+    for (name, source) in wgpu_batchnorm::shaders() {
+        let main = body(&name, &source, entry(&name));
+        let from = ["let group = group_of(id, size);", "let group = group_from_last(id, size);"];
+        assert!(from.iter().any(|from| main.contains(from)), "{name}");
+        in_order(&name, main, &["let group = group_", "if group >= params.groups {\n        return;\n    }"]);
+        assert_eq!(main.matches("return;").count(), 1, "{name}");
+    }
+}
+
+/// A slot may be past the end in the last tile: it is clamped where vectors are read, and compared where they are written.
+#[test]
+fn slots_past_the_end_are_clamped_or_compared() {
+    for (name, source) in wgpu_batchnorm::shaders() {
+        let main = body(&name, &source, entry(&name));
+        if name.starts_with("finalize") {
+            in_order(
+                &name,
+                main,
+                &["if slot < params.slots {", "merge_splits(", "if writes(invocation, slot) {"],
+            );
+        } else if name.starts_with("split_moments") {
+            in_order(&name, main, &["let slot = slot_of(", "if writes(invocation, slot) {", "save_partial"]);
+        } else {
+            assert!(main.contains("clamped("), "{name}");
+            assert!(body(&name, &source, "clamped").contains("min(slot, params.slots - 1u)"), "{name}");
+        }
+        if !name.starts_with("finalize") {
+            assert!(body(&name, &source, "begin_slice").contains("slot < params.slots"), "{name}");
+        }
+        if source.contains("fn writes(") {
+            let writes = body(&name, &source, "writes");
+            assert!(writes.contains("invocation < TILE && slot < params.slots"), "{name}");
+        }
+    }
+}
