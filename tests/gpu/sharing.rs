@@ -111,7 +111,8 @@ fn a_list_of_steps_is_a_network() {
     let context = Context::new(&gpu().device);
     let want = wanted(&context);
     let mut layers = Vec::new();
-    let (mut steps, mut backs): (Vec<Box<dyn Step>>, Vec<Box<dyn Step>>) = Default::default();
+    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+    let mut backs: Vec<Box<dyn Step>> = Vec::new();
     for (shape, splits) in WORK {
         let Layer { norm, forward, back, results } = Layer::new(&context, shape, splits);
         let plans = [forward.plan().clone(), back.plan().clone()];
