@@ -100,7 +100,8 @@ impl Context {
         slots.iter().filter(|slot| lock(slot).is_some()).count()
     }
 
-    /// Builds the pipelines of plans for tensors in buffers of their own, and waits for what the device says of them.
+    /// Builds the pipelines of plans, for tensors in buffers of their own and, in backward, batch statistics; waits for
+    /// what the device says of them.
     ///
     /// Without it a pipeline is built when a step is first prepared that needs it, which then takes up to seconds. And on
     /// the web a step is prepared without an error even where the device refuses its pipeline: there, this call alone
