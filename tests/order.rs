@@ -41,12 +41,16 @@ fn entry(name: &str) -> &str {
 fn running_statistics_are_read_before_any_invocation_writes_them() {
     for (name, source) in shaders(&["cached", "persistent"]) {
         let main = body(&name, &source, entry(&name));
-        let parts =
-            ["= running_at(", "reduce(", "if TILE < WORKGROUP {", "storageBarrier();", "}", "finish("];
-        in_order(&name, main, &parts);
-        assert_eq!(main.matches("storageBarrier();").count(), 1, "{name}");
+        in_order(&name, main, &["= runnings_at(", "reduce(", "finish_slot("]);
+        assert!(!main.contains("storageBarrier();"), "{name}");
+        let finish = body(&name, &source, "finish_slot");
+        in_order(&name, finish, &["if TILE < WORKGROUP {", "storageBarrier();", "}", "finish("]);
+        assert_eq!(finish.matches("storageBarrier();").count(), 1, "{name}");
         // All of them before the barrier.
-        assert!(!main[main.find("storageBarrier();").unwrap()..].contains("running_"), "{name}");
+        assert!(body(&name, &source, "runnings_at").contains("= running_at("), "{name}");
+        for text in [&main[main.find("reduce(").unwrap()..], finish] {
+            assert!(!text.contains("running_"), "{name}");
+        }
         for function in ["finish", "update_running"] {
             let text = body(&name, &source, function);
             assert!(!text.contains("running_at("), "{name}: {function} reads what others have moved");
