@@ -6,8 +6,8 @@
 
 const FIRST = 4u;          // packets read twice
 const RUN = 8u;            // packets in a run
-const FIRST_SEGMENT = 16u; // packets in the first segment; each next one is twice as long, up to ...
-const SEGMENT = 64u;       // ... this
+const FIRST_SEGMENT = 16u; // packets in the first segment; each next one is twice as long
+const SEGMENT = 64u;       // packets in the longest segment
 const SEGMENTS = 8u;       // segments in a block
 
 alias Shifts = array<Stat, STATS>;

@@ -79,8 +79,8 @@ impl Pipeline {
             // - Workgroup memory: indexed by invocation < WORKGROUP, and invocation + half < 2 · half ≤ WORKGROUP.
             // - Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so are params.plane (debug
             //   assertions of params.rs) and tiles(), which is at least 1 where there are slots.
-            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `SEGMENT`, `SEGMENTS`, `FAN` or `splits`, or halve
-            //   WORKGROUP down to TILE ≥ 1.
+            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
+            //   `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }
         };

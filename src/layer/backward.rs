@@ -210,7 +210,6 @@ impl BatchNorm {
         let plan = Plan::new(self.context.profile(), op, forward.shape, request)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
-            use_running: frozen.into(),
             accumulate: accumulate.into(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };

@@ -85,15 +85,15 @@ impl Vectors {
         let BatchNormDescriptor { label, features, weight, bias, track_running_stats: tracks, .. } =
             *descriptor;
         let LayerBuffers {
-            weight: own_weight,
-            bias: own_bias,
+            weight: callers_weight,
+            bias: callers_bias,
             running_mean,
             running_var,
             num_batches_tracked,
         } = buffers;
         let kinds = [
-            (Role::Weight, Tensor::Weight, weight, own_weight, 1.0f32),
-            (Role::Bias, Tensor::Bias, bias, own_bias, 0.0),
+            (Role::Weight, Tensor::Weight, weight, callers_weight, 1.0f32),
+            (Role::Bias, Tensor::Bias, bias, callers_bias, 0.0),
             (Role::RunningMean, Tensor::RunningMean, tracks, running_mean, 0.0),
             (Role::RunningVar, Tensor::RunningVar, tracks, running_var, 1.0),
             (Role::Batches, Tensor::Batches, tracks, num_batches_tracked, 0.0),

@@ -188,13 +188,11 @@ impl Plan {
 
     /// The request that leads to this plan again, whatever would be chosen by default. As text, it keeps a plan for later.
     pub fn request(&self) -> PlanRequest {
-        let mut request = PlanRequest { path: Some(self.path), ..PlanRequest::default() };
-        let (Some(first), Some(last)) = (self.first(), self.stages.last()) else {
+        let (Some(first), Some(last), false) = (self.first(), self.stages.last(), self.path == Path::Empty)
+        else {
             return PlanRequest::default();
         };
-        if self.path == Path::Empty {
-            return PlanRequest::default();
-        }
+        let mut request = PlanRequest { path: Some(self.path), ..PlanRequest::default() };
         request.view = Some(first.view);
         request.packet = Some(first.packet);
         request.workgroup = Some(first.workgroup);
