@@ -18,10 +18,10 @@ pub use layer::{
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
-    Costs, DeviceProfile, GpuCosts, Op, ParsePlanError, Path, Plan, PlanError, PlanRequest, SoftwareCosts,
-    View,
+    Activation, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op, ParsePlanError, Path, Plan,
+    PlanError, PlanRequest, SoftwareCosts, View,
 };
-pub use tensor::{BindingError, Shape, ShapeError, Tensor};
+pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
 pub use wgpu;
 
 pub mod cpu;

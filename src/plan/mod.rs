@@ -3,6 +3,7 @@
 
 mod candidates;
 mod cost;
+mod epilogue;
 mod error;
 mod frame;
 mod grid;
@@ -17,6 +18,7 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::time::Duration;
 
 pub use cost::{Costs, GpuCosts, SoftwareCosts};
+pub use epilogue::{Activation, CustomActivation, Epilogue};
 pub use error::PlanError;
 pub(crate) use grid::{Grid, HELD};
 pub(crate) use op::Kernel;

@@ -2,7 +2,9 @@
 
 mod binding;
 mod shape;
+mod storage;
 
 pub(crate) use binding::{Aliasing, BindingLimits, Bound, check_overlaps};
 pub use binding::{BindingError, Tensor};
 pub use shape::{Shape, ShapeError};
+pub use storage::StorageType;
