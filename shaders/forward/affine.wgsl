@@ -10,9 +10,9 @@ struct Affine {
 
 alias Affines = array<Affine, STATS>;
 
-fn affine_of(statistics: Saved, bias_here: Stat) -> Affine {
+fn affine_of(statistics: Saved) -> Affine {
     let scale = statistics.weight * statistics.invstd;
-    return Affine(statistics.mean, scale, bias_here - statistics.rest * scale);
+    return Affine(statistics.mean, scale, statistics.bias - statistics.rest * scale);
 }
 
 fn transform(packet: Packet, affines: ptr<function, Affines>) -> Packet {

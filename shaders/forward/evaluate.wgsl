@@ -1,6 +1,6 @@
 //! import tile, save, inverse_std, affine
 // evaluate: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias; saves the statistics for backward.
-// Reads x once, and 16 bytes per feature and split; writes y once, and saved (20 bytes per feature).
+// Reads x once, and 16 bytes per feature and split; writes y once, and saved (24 bytes per feature).
 
 @compute @workgroup_size(WORKGROUP)
 fn evaluate(
@@ -18,11 +18,12 @@ fn evaluate(
     var affines = Affines();
     for (var s = 0u; s < STATS; s++) {
         let i = slot * STATS + s;
-        let statistics = Saved(running_mean[i], Stat(0.0), inverse_std(running_var[i]), weight[i], Stat(0.0));
+        let invstd = inverse_std(running_var_at(i));
+        let statistics = Saved(running_mean_at(i), Stat(0.0), invstd, weight_at(i), Stat(0.0), bias_at(i));
         if saves {
             save(i, statistics);
         }
-        affines[s] = affine_of(statistics, bias[i]);
+        affines[s] = affine_of(statistics);
     }
     transform_slice(begin_slice(group, invocation), &affines);
 }

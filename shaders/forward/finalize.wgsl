@@ -1,6 +1,6 @@
 //! import tile, reduce, merge_splits, partial_moments, finish
 // finalize: merges the moments of each feature's splits; makes its saved statistics, moves its running statistics.
-// Reads 16 bytes per feature and split, and 16 per feature; writes saved (20) and running statistics (12).
+// Reads 16 bytes per feature and split, and 16 per feature; writes saved (24) and running statistics (12).
 // Without any split (an empty batch) it only counts the batch.
 
 @compute @workgroup_size(WORKGROUP)

@@ -8,14 +8,14 @@ struct Running {
 }
 
 fn running_at(i: u32) -> Running {
-    return Running(running_mean[i], running_var[i]);
+    return Running(running_mean_at(i), running_var_at(i));
 }
 
 // num_batches_tracked stands once per feature: what finishes a feature counts it, without asking the others. The count
 // stays at its largest value.
 fn count_batch(i: u32) -> Bits {
-    let count = min(batches[i], Bits(0xfffffffeu)) + 1u;
-    batches[i] = count;
+    let count = min(batches_at(i), Bits(0xfffffffeu)) + 1u;
+    set_batches(i, count);
     return count;
 }
 
@@ -26,10 +26,10 @@ fn update_running(i: u32, moments: Moments, variance: Stat, old: Running) {
         share = 1.0 / Stat(count);
     }
     let bessel = params.unbiased / (moments.count - 1.0);
-    running_mean[i] = (1.0 - share) * old.mean + share * moments.mean;
+    set_running_mean(i, (1.0 - share) * old.mean + share * moments.mean);
     // The share of an estimate that may itself be beyond float32.
     let estimate = share * variance;
-    running_var[i] = (1.0 - share) * old.variance + (estimate + estimate * bessel);
+    set_running_var(i, (1.0 - share) * old.variance + (estimate + estimate * bessel));
 }
 
 // Every invocation gets the statistics; one for each slot writes.
@@ -38,7 +38,9 @@ fn finish(i: u32, moments: Moments, old: Running, writes: bool) -> Saved {
     if writes && params.update_running == 1u {
         update_running(i, moments, variance, old);
     }
-    var statistics = Saved(moments.mean, moments.rest, inverse_std(variance), weight[i], Stat(1.0 / moments.count));
+    let share = Stat(1.0 / moments.count);
+    var statistics =
+        Saved(moments.mean, moments.rest, inverse_std(variance), weight_at(i), share, bias_at(i));
     if params.use_running == 1u {
         statistics.mean = old.mean;
         statistics.rest = Stat(0.0);

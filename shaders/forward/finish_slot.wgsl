@@ -25,7 +25,7 @@ fn finish_slot(
     var affines = Affines();
     for (var s = 0u; s < STATS; s++) {
         let i = clamped(any_slot) * STATS + s;
-        affines[s] = affine_of(finish(i, (*moments)[s], (*old)[s], writes(invocation, any_slot)), bias[i]);
+        affines[s] = affine_of(finish(i, (*moments)[s], (*old)[s], writes(invocation, any_slot)));
     }
     return affines;
 }

@@ -1,6 +1,6 @@
 //! import tile, affine
 // normalize_tensor: y = (x - mean) * invstd * weight + bias with the statistics that finalize saved.
-// Reads x once, and 20 bytes per feature and split; writes y once.
+// Reads x once, and 24 bytes per feature and split; writes y once.
 
 @compute @workgroup_size(WORKGROUP)
 fn normalize_tensor(
@@ -15,7 +15,7 @@ fn normalize_tensor(
     let slot = clamped(slot_of(group, invocation));
     var affines = Affines();
     for (var s = 0u; s < STATS; s++) {
-        affines[s] = affine_of(saved_at(slot * STATS + s), bias[slot * STATS + s]);
+        affines[s] = affine_of(saved_at(slot * STATS + s));
     }
     transform_slice(begin_slice(group, invocation), &affines);
 }

@@ -1,7 +1,7 @@
 //! import tile, cursor, hold, held_moments, finish_slot
 // persistent: training forward in one dispatch and one read, where one workgroup holds all values of its features in
 // registers: their moments, their saved and running statistics, then y.
-// Reads x once, and 16 bytes per feature; writes y once, and 32 bytes per feature.
+// Reads x once, and 16 bytes per feature; writes y once, and 36 bytes per feature.
 
 @compute @workgroup_size(WORKGROUP)
 fn persistent(

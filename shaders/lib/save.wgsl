@@ -7,4 +7,5 @@ fn save(i: u32, statistics: Saved) {
     saved[at(2u, i)] = statistics.invstd;
     saved[at(3u, i)] = statistics.weight;
     saved[at(4u, i)] = statistics.share;
+    saved[at(5u, i)] = statistics.bias;
 }

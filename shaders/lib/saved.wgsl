@@ -7,8 +7,16 @@ struct Saved {
     invstd: Stat, // 1 / sqrt(variance + eps)
     weight: Stat, // as it was at the time of the step
     share: Stat,  // 1 / count: what a value has in the means of the batch
+    bias: Stat,   // as it was at the time of the step
 }
 
 fn saved_at(i: u32) -> Saved {
-    return Saved(saved[at(0u, i)], saved[at(1u, i)], saved[at(2u, i)], saved[at(3u, i)], saved[at(4u, i)]);
+    return Saved(
+        saved[at(0u, i)],
+        saved[at(1u, i)],
+        saved[at(2u, i)],
+        saved[at(3u, i)],
+        saved[at(4u, i)],
+        saved[at(5u, i)],
+    );
 }

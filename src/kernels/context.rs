@@ -100,7 +100,8 @@ impl Context {
         slots.iter().filter(|slot| lock(slot).is_some()).count()
     }
 
-    /// Builds the pipelines of plans, for tensors in buffers of their own and, in backward, batch statistics; waits for
+    /// Builds the pipelines of plans, for layers with a buffer of their own, tensors in
+    /// buffers of their own and, in backward, batch statistics; waits for
     /// what the device says of them.
     ///
     /// Without it a pipeline is built when a step is first prepared that needs it, which then takes up to seconds. And on
@@ -111,7 +112,7 @@ impl Context {
     /// [`PipelineError`], for the first pipeline that the device refuses.
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
         for stage in plans.iter().flat_map(Plan::stages) {
-            let variant = Variant::new(stage.kernel, &stage.grid, Aliasing::Disjoint);
+            let variant = Variant::new(stage.kernel, &stage.grid, true, Aliasing::Disjoint);
             let key = Key::new(variant, &stage.grid, false);
             let slot = self.slot(key);
             if lock(&slot).is_none() {

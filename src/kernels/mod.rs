@@ -1,11 +1,14 @@
 //! The kernels: a table of what each is made of and binds, WGSL composed from it, and pipelines on a device.
 
+mod access;
 mod arena;
 mod compose;
 mod context;
+mod declare;
 mod files;
 mod params;
 mod pipeline;
+mod sample;
 mod table;
 mod unroll;
 mod variant;

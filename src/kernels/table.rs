@@ -9,6 +9,8 @@ use Role::*;
 /// What a binding is to a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
+    /// All vectors of the layer, where they stand in one buffer.
+    Layer,
     Weight,
     Bias,
     RunningMean,
@@ -34,6 +36,8 @@ pub(crate) enum Element {
     Stat,
     /// A vector of C counts.
     Count,
+    /// Vectors of C statistics or counts.
+    Word,
 }
 
 impl Role {
@@ -41,7 +45,7 @@ impl Role {
     /// 1 is the caller's tensors.
     pub fn place(self) -> (u32, u32) {
         match self {
-            Weight => (0, 1),
+            Layer | Weight => (0, 1),
             Bias => (0, 2),
             RunningMean => (0, 3),
             RunningVar => (0, 4),
@@ -61,6 +65,7 @@ impl Role {
     /// The variable in WGSL.
     pub fn name(self) -> &'static str {
         match self {
+            Layer => "layer",
             Weight => "weight",
             Bias => "bias",
             RunningMean => "running_mean",
@@ -78,10 +83,16 @@ impl Role {
         }
     }
 
+    /// Which vector of the layer's own buffer it is.
+    pub fn of_layer(self) -> Option<usize> {
+        [Weight, Bias, RunningMean, RunningVar, Batches].into_iter().position(|role| role == self)
+    }
+
     pub fn element(self) -> Element {
         match self {
             Input | Output | OutputGradient | InputGradient => Element::Packet,
             Batches => Element::Count,
+            Layer => Element::Word,
             _ => Element::Stat,
         }
     }
@@ -115,14 +126,18 @@ pub(crate) struct Entry {
     /// The entry point; the file's name, but where that is a built-in function of WGSL.
     pub entry: &'static str,
     pub item: Option<Item>,
-    /// What it binds. What is written stands in a buffer with other vectors of the layer or of scratch, so that these are
-    /// written too, as far as WebGPU is concerned.
+    /// What it binds.
     pub bindings: &'static [(Role, Access)],
     /// The tensor that is read, and the one that may take its place.
     pub in_place: Option<(Role, Role)>,
 }
 
 impl Entry {
+    /// Whether it binds a vector of the layer.
+    pub fn binds_layer(&self) -> bool {
+        self.bindings.iter().any(|(role, _)| role.of_layer().is_some())
+    }
+
     /// How what it writes may lie to what it reads: only what it writes into a buffer of the caller's may lie in one that
     /// it reads.
     pub fn aliasings(&self) -> impl Iterator<Item = Aliasing> + use<> {
@@ -142,7 +157,15 @@ impl Entry {
 /// What finishes a feature in training forward.
 macro_rules! finish {
     ($($more:expr),*) => {
-        &[$($more,)* (Weight, Write), (RunningMean, Write), (RunningVar, Write), (Batches, Write), (Saved, Write)]
+        &[
+            $($more,)*
+            (Weight, Read),
+            (Bias, Read),
+            (RunningMean, Write),
+            (RunningVar, Write),
+            (Batches, Write),
+            (Saved, Write),
+        ]
     };
 }
 
@@ -151,12 +174,9 @@ impl Kernel {
         let (file, item, bindings, in_place): (_, _, &'static [_], _) = match self {
             Kernel::SplitMoments => ("split_moments", MOMENTS, &[(Input, Read), (Partials, Write)], None),
             Kernel::Finalize => ("finalize", MOMENTS, finish!((Partials, Write)), None),
-            Kernel::Normalize => (
-                "normalize",
-                None,
-                &[(Input, Read), (Output, Write), (Bias, Read), (Saved, Read)],
-                Some((Input, Output)),
-            ),
+            Kernel::Normalize => {
+                ("normalize", None, &[(Input, Read), (Output, Write), (Saved, Read)], Some((Input, Output)))
+            }
             Kernel::Evaluate => (
                 "evaluate",
                 None,
@@ -171,18 +191,12 @@ impl Kernel {
                 ],
                 Some((Input, Output)),
             ),
-            Kernel::Cached => (
-                "cached",
-                MOMENTS,
-                finish!((Input, Read), (Output, Write), (Bias, Write)),
-                Some((Input, Output)),
-            ),
-            Kernel::Persistent => (
-                "persistent",
-                MOMENTS,
-                finish!((Input, Read), (Output, Write), (Bias, Write)),
-                Some((Input, Output)),
-            ),
+            Kernel::Cached => {
+                ("cached", MOMENTS, finish!((Input, Read), (Output, Write)), Some((Input, Output)))
+            }
+            Kernel::Persistent => {
+                ("persistent", MOMENTS, finish!((Input, Read), (Output, Write)), Some((Input, Output)))
+            }
             Kernel::SplitSums => (
                 "split_sums",
                 SUMS,

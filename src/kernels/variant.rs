@@ -1,10 +1,11 @@
 //! One shader of many: a kernel with everything that needs another WGSL.
 
+use super::sample::{pairwise, product};
 use super::table::{Access, Entry, Role};
 use crate::plan::{Grid, HELD, Kernel, View};
 use crate::tensor::Aliasing;
 
-/// A kernel for one view, packet and aliasing of tensors.
+/// A kernel for one view and packet, one placement of the layer's vectors, and one aliasing of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Variant {
     pub kernel: Kernel,
@@ -13,32 +14,48 @@ pub(crate) struct Variant {
     pub packet: u32,
     /// Packets that an invocation holds, for kernels that do.
     pub held: u32,
+    /// Whether the layer's vectors stand in one buffer, for kernels that bind them.
+    pub joint: bool,
     pub aliasing: Aliasing,
 }
 
 impl Variant {
-    /// The variant of a kernel for a grid and tensors like these, with what makes no difference to it left out.
-    pub fn new(kernel: Kernel, grid: &Grid, aliasing: Aliasing) -> Self {
+    /// The variant of a kernel for a grid and bindings like these, with what makes no difference to it left out.
+    pub fn new(kernel: Kernel, grid: &Grid, joint: bool, aliasing: Aliasing) -> Self {
         Self {
             kernel,
             view: if kernel.merges() { View::Rows } else { grid.view },
             packet: grid.packet,
             held: if kernel.holds() { grid.held } else { 0 },
+            joint: joint && kernel.row().binds_layer(),
             aliasing,
         }
     }
 
-    /// Every shader that a plan may ask for.
+    /// The shaders that a plan may ask for: of kernels with nothing fused every one, and a sample of all others in which
+    /// each two choices meet.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for kernel in Kernel::ALL {
+            let row = kernel.row();
             let packets: &[u32] = if kernel.merges() { &[1, 4] } else { &[1, 4, 16] };
             let views: &[View] = if kernel.merges() { &[View::Rows] } else { &[View::Planes, View::Rows] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
-            for (&view, &packet, &held) in product(views, packets, held) {
-                let variant = |aliasing| Self { kernel, view, packet, held, aliasing };
-                all.extend(kernel.row().aliasings().map(variant));
-            }
+            let aliasings: Vec<Aliasing> = row.aliasings().collect();
+            let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
+            let sizes = [views.len(), packets.len(), held.len(), aliasings.len(), joints.len()];
+            let of = |i: Vec<usize>| Self {
+                kernel,
+                view: views[i[0]],
+                packet: packets[i[1]],
+                held: held[i[2]],
+                aliasing: aliasings[i[3]],
+                joint: joints[i[4]],
+            };
+            let plain = product(&sizes[..4]).into_iter().map(|i| of([i, vec![0]].concat()));
+            all.extend(plain);
+            let sample = pairwise(&sizes, |_| true).into_iter().map(of);
+            all.extend(sample.filter(|variant| variant.joint != joints[0]));
         }
         all
     }
@@ -54,7 +71,7 @@ impl Variant {
     }
 
     pub fn name(&self) -> String {
-        let Self { kernel, view, packet, held, aliasing } = self;
+        let Self { kernel, view, packet, held, joint, aliasing } = self;
         let mut name = kernel.row().entry.to_owned();
         if !kernel.merges() {
             name += &format!("_{view}");
@@ -62,6 +79,9 @@ impl Variant {
         name += &format!("_x{packet}");
         if kernel.holds() {
             name += &format!("_held_{held}");
+        }
+        if kernel.row().binds_layer() && !joint {
+            name += "_separate";
         }
         name + match aliasing {
             Aliasing::Disjoint => "",
@@ -71,21 +91,21 @@ impl Variant {
     }
 
     /// What it binds and how: where tensors share a buffer with what is written, WebGPU wants all of it to be writable; in
-    /// place, what is read is not bound itself.
+    /// place, what is read is not bound itself; and vectors of the layer that stand in one buffer are one binding.
     pub fn bindings(&self) -> Vec<(Role, Access)> {
         let Entry { bindings, in_place, .. } = self.kernel.row();
         let replaced = in_place.filter(|_| self.aliasing == Aliasing::InPlace).map(|(read, _)| read);
-        bindings
-            .iter()
-            .filter(|(role, _)| Some(*role) != replaced)
-            .map(|&(role, access)| match self.aliasing {
-                Aliasing::Disjoint => (role, access),
-                Aliasing::SameBuffer | Aliasing::InPlace => (role, Access::Write),
-            })
-            .collect()
+        let joined = |role: Role| self.joint && role.of_layer().is_some();
+        let mut all = Vec::new();
+        if self.joint {
+            let writes = bindings.iter().any(|&(role, access)| joined(role) && access == Access::Write);
+            all.push((Role::Layer, if writes { Access::Write } else { Access::Read }));
+        }
+        let others = bindings.iter().filter(|(role, _)| Some(*role) != replaced && !joined(*role));
+        all.extend(others.map(|&(role, access)| match self.aliasing {
+            Aliasing::Disjoint => (role, access),
+            Aliasing::SameBuffer | Aliasing::InPlace => (role, Access::Write),
+        }));
+        all
     }
-}
-
-fn product<'a, A, B, C>(a: &'a [A], b: &'a [B], c: &'a [C]) -> impl Iterator<Item = (&'a A, &'a B, &'a C)> {
-    a.iter().flat_map(move |a| b.iter().flat_map(move |b| c.iter().map(move |c| (a, b, c))))
 }

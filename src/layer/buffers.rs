@@ -128,6 +128,17 @@ impl Vectors {
         Ok(Self { own, all })
     }
 
+    /// What steps bind: every vector and, where all of them are the layer's own, all as one.
+    pub fn bounds(&self) -> Vec<(Role, Bound)> {
+        let mut bounds: Vec<_> = self.all.iter().map(|vector| (vector.role, vector.bound.clone())).collect();
+        let joint = |own: &&wgpu::Buffer| self.all.iter().all(|vector| vector.bound.buffer == **own);
+        if let Some(own) = self.own.as_ref().filter(joint) {
+            let tensor = self.all[0].bound.tensor;
+            bounds.push((Role::Layer, Bound { tensor, buffer: own.clone(), offset: 0, bytes: own.size() }));
+        }
+        bounds
+    }
+
     pub fn get(&self, role: Role) -> Option<&Bound> {
         self.all.iter().find(|vector| vector.role == role && vector.has).map(|vector| &vector.bound)
     }

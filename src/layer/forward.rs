@@ -156,8 +156,7 @@ impl BatchNorm {
         if needs_batch && shape.count() == 1 {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
-        let mut vectors: Vec<_> =
-            self.vectors.all.iter().map(|vector| (vector.role, vector.bound.clone())).collect();
+        let mut vectors = self.vectors.bounds();
         let saved = match saved {
             None => Saved::Contexts(self.context.saved(self.saved_bytes())),
             Some(saved) => {

@@ -37,7 +37,7 @@ pub(super) struct Prepared {
     frozen: bool,
     dispatches: Vec<Ready>,
     /// What is bound, as data.
-    bound: Vec<DispatchBinding>,
+    bound: Vec<(Role, DispatchBinding)>,
 }
 
 impl Prepared {
@@ -78,15 +78,16 @@ impl Prepared {
     pub fn bind(&mut self, bindings: &Bindings<'_>) -> Result<(), PrepareError> {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
-            let variant = Variant::new(stage.kernel, &stage.grid, aliasing(stage, &all));
+            let joint = of(&all, Role::Layer).is_some();
+            let variant = Variant::new(stage.kernel, &stage.grid, joint, aliasing(stage, joint, &all));
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &all);
             Ok(Ready { variant, pipeline, groups })
         };
         let dispatches =
             self.plan.stages().iter().enumerate().map(ready).collect::<Result<_, PrepareError>>()?;
-        let bound =
-            all.iter().map(|(role, buffer)| DispatchBinding::new(role.place(), buffer, &[])).collect();
+        let described = |(role, buffer): &(Role, _)| (*role, DispatchBinding::new(role.place(), buffer, &[]));
+        let bound = all.iter().map(described).collect();
         (self.dispatches, self.bound) = (dispatches, bound);
         Ok(())
     }
@@ -168,8 +169,8 @@ impl Prepared {
                 &self.params(i),
                 &self.uniform.contents[i * SLOT..][..size_of::<Params>()],
             );
-            let places: Vec<_> = ready.variant.bindings().iter().map(|(role, _)| role.place()).collect();
-            let bound = self.bound.iter().filter(|bound| places.contains(&(bound.group, bound.binding)));
+            let roles: Vec<_> = ready.variant.bindings().iter().map(|(role, _)| *role).collect();
+            let bound = self.bound.iter().filter(|(role, _)| roles.contains(role)).map(|(_, bound)| bound);
             DispatchDescription {
                 label: ready.variant.name(),
                 source: key.source(),
@@ -187,8 +188,9 @@ fn of<'a, 'b>(bindings: &'b Bindings<'a>, role: Role) -> Option<&'b wgpu::Buffer
     bindings.iter().find(|(bound, _)| *bound == role).map(|(_, buffer)| buffer)
 }
 
-/// How what the stage writes lies to what it reads, by the table of kernels.
-fn aliasing(stage: &Stage, bindings: &Bindings<'_>) -> Aliasing {
+/// How what the stage writes lies to what it reads, by the table of kernels; the layer's vectors in one buffer are one
+/// binding.
+fn aliasing(stage: &Stage, joint: bool, bindings: &Bindings<'_>) -> Aliasing {
     let row = stage.kernel.row();
     let bound = |role| of(bindings, role).expect("every role of a planned stage is bound");
     if let Some((read, written)) = row.in_place {
@@ -197,9 +199,11 @@ fn aliasing(stage: &Stage, bindings: &Bindings<'_>) -> Aliasing {
             return Aliasing::InPlace;
         }
     }
-    let mixed = row.bindings.iter().any(|&(read, access)| {
-        let writes = |&(role, access)| access == Access::Write && bound(role).buffer == bound(read).buffer;
-        access == Access::Read && row.bindings.iter().any(writes)
+    let apart = || row.bindings.iter().filter(|(role, _)| !(joint && role.of_layer().is_some()));
+    let mixed = apart().any(|&(read, access)| {
+        let writes =
+            |&(role, access): &(_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
+        access == Access::Read && apart().any(writes)
     });
     if mixed { Aliasing::SameBuffer } else { Aliasing::Disjoint }
 }

@@ -53,10 +53,10 @@ impl<'a> Training<'a> {
     }
 
     /// Where to save what backward needs: [`BatchNorm::saved_bytes`](crate::BatchNorm::saved_bytes) bytes of the
-    /// caller's, in place of memory of the context's. Five vectors of C float32, each
+    /// caller's, in place of memory of the context's. Six vectors of C float32, each
     /// [`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) float32 after the one before: the mean as a
-    /// float32 and what is missing to it, 1/√(variance + eps), the weight, and 1/count (0 in an
-    /// evaluation).
+    /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation), and
+    /// the bias.
     pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
         Self { saved: Some(saved), ..self }
     }

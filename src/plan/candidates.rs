@@ -3,7 +3,7 @@
 use super::cost::Traffic;
 use super::frame::Frame;
 use super::grid::Grid;
-use super::{DeviceProfile, Op, Path, PlanError, PlanRequest, View};
+use super::{DeviceProfile, Path, PlanError, PlanRequest, View, Work};
 use crate::tensor::Shape;
 
 /// A way to do an operation.
@@ -20,11 +20,11 @@ pub(crate) struct Candidate {
 /// The best candidate that the request allows.
 pub(crate) fn best(
     profile: &DeviceProfile,
-    op: Op,
+    work: Work,
     shape: Shape,
     request: PlanRequest,
 ) -> Result<Candidate, PlanError> {
-    let found = all(profile, op, shape, request)?
+    let found = all(profile, work, shape, request)?
         .into_iter()
         .filter(|candidate| match request.path {
             Some(path) => candidate.path == path,
@@ -32,7 +32,7 @@ pub(crate) fn best(
         })
         .min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
     found.ok_or_else(|| {
-        let required = match (op.reduces(), op.applies()) {
+        let required = match (work.op.reduces(), work.op.applies()) {
             (false, _) => "the elementwise path",
             (true, false) => "the reduce path",
             (true, true) => {
@@ -54,13 +54,13 @@ fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
 /// All ways through the kernels, each with the workgroups that are best for it.
 fn all(
     profile: &DeviceProfile,
-    op: Op,
+    work: Work,
     shape: Shape,
     request: PlanRequest,
 ) -> Result<Vec<Candidate>, PlanError> {
-    let frames = Frame::all(profile, op, shape, request)?;
-    let inputs = op.inputs();
-    let (costs, bytes) = (profile.costs, shape.elements() * 4);
+    let frames = Frame::all(profile, work, shape, request)?;
+    let inputs = work.inputs();
+    let (costs, bytes) = (profile.costs, work.bytes(shape));
     let cost = |grid: &Grid, traffic| costs.dispatch(grid, traffic, bytes);
     let alone = |path, traffic| {
         move |grid| Candidate { path, first: grid, second: grid, nanoseconds: cost(&grid, traffic) }
@@ -72,7 +72,7 @@ fn all(
     let groups = costs.groups();
     let grids = |frames: &[Frame]| frames.iter().flat_map(|frame| frame.split(&groups)).collect::<Vec<_>>();
 
-    Ok(match (op.reduces(), op.applies()) {
+    Ok(match (work.op.reduces(), work.op.applies()) {
         (false, _) => grids(&frames).into_iter().map(alone(Path::Elementwise, apply)).collect(),
         (true, false) => cheapest(&grids(&frames), reduced)
             .map(|(first, nanoseconds)| Candidate { path: Path::Reduce, first, second: first, nanoseconds })
@@ -80,7 +80,7 @@ fn all(
             .collect(),
         (true, true) => {
             let again = Traffic { again: true, ..apply };
-            let second = grids(&Frame::all(profile, op, shape, request.for_apply())?);
+            let second = grids(&Frame::all(profile, work, shape, request.for_apply())?);
             let split = cheapest(&grids(&frames), reduced).zip(cheapest(&second, |grid| cost(grid, again)));
             let split = split.map(|(first, second)| Candidate {
                 path: Path::Split,

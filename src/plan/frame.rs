@@ -1,7 +1,7 @@
 //! What is fixed of a grid before the number of workgroups is: the view, the packet, the workgroup and its tile.
 
 use super::grid::{Grid, HELD};
-use super::{DeviceProfile, Op, PlanError, PlanRequest, View};
+use super::{DeviceProfile, Op, PlanError, PlanRequest, View, Work};
 use crate::tensor::Shape;
 
 /// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more), and those that an
@@ -14,7 +14,7 @@ const MAX_ITERATIONS: u64 = 65_000;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Frame {
-    op: Op,
+    work: Work,
     view: View,
     packet: u32,
     workgroup: u32,
@@ -33,7 +33,7 @@ impl Frame {
     /// Every frame there is to choose from, at least one, or which part of the request is not possible.
     pub fn all(
         profile: &DeviceProfile,
-        op: Op,
+        work: Work,
         shape: Shape,
         request: PlanRequest,
     ) -> Result<Vec<Self>, PlanError> {
@@ -70,7 +70,7 @@ impl Frame {
         let larger = Some(512)
             .filter(|&l| request.workgroup.is_none() && request.tile.is_none() && workgroup < l && l <= max);
         let frame = |(workgroup, tile)| Self {
-            op,
+            work,
             view,
             packet,
             workgroup,
@@ -130,7 +130,8 @@ impl Frame {
         let held = HELD.into_iter().filter(|&held| self.held.is_none_or(|fixed| fixed == held));
         workgroups.flat_map(|size| held.clone().map(move |held| (size, held))).find_map(
             |(workgroup, held)| {
-                let registers = workgroup * (held * self.packet * self.op.inputs() + REGISTERS_FOR_THE_REST);
+                let registers =
+                    workgroup * (held * self.packet * self.work.inputs() + REGISTERS_FOR_THE_REST);
                 let grid = Self { workgroup, ..*self }.grid(1);
                 (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })
             },
@@ -155,7 +156,7 @@ impl Frame {
     /// Iterations of all loops of one invocation.
     pub fn iterations(&self, grid: &Grid) -> u64 {
         let loads = grid.loads();
-        match self.op {
+        match self.work.op {
             Op::Evaluation => loads,
             // Each loop counts its last check, too: runs, segments and blocks of slice_moments.wgsl add 0.29 turns a load.
             Op::Training { .. } | Op::Backward { .. } => 2 * loads + loads / 3 + 128,
@@ -231,7 +232,7 @@ mod tests {
                     let request = PlanRequest::new().packet(1).workgroup(workgroup).splits(splits);
                     let profile = DeviceProfile { max_workgroup: 1024, ..DeviceProfile::discrete() };
                     let shape = Shape::rows(total, 1);
-                    let frames = Frame::all(&profile, Op::Evaluation, shape, request).unwrap();
+                    let frames = Frame::all(&profile, Op::Evaluation.into(), shape, request).unwrap();
                     let grid = frames[0].split(&[])[0];
                     let reach = u64::from(grid.splits) * u64::from(grid.slice) + u64::from(grid.workgroup);
                     assert!(reach < u64::from(total) + (1 << 22), "{total} {workgroup} {splits}: {grid:?}");

@@ -13,6 +13,7 @@ mod request;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
 pub(crate) use stage::{MEANS_VECTORS, SAVED_VECTORS, Stage, vector_stride};
+pub use work::Work;
 
 use crate::tensor::Shape;
 use candidates::Candidate;
@@ -40,7 +42,7 @@ const MAX_SPLITS: u32 = 60_000;
 /// [`PlanRequest`] give the same plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    op: Op,
+    work: Work,
     shape: Shape,
     path: Path,
     stages: Vec<Stage>,
@@ -51,20 +53,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans an operation for a device. Nothing of the device is used or allocated.
+    /// Plans work for a device: an [`Op`], or a [`Work`] with more about it. Nothing of the device is used or allocated.
     ///
     /// # Errors
     /// [`PlanError`], where the request is not possible or the device is too small.
     pub fn new(
         profile: &DeviceProfile,
-        op: Op,
+        work: impl Into<Work>,
         shape: Shape,
         request: PlanRequest,
     ) -> Result<Self, PlanError> {
+        let work = work.into();
+        let op = work.op;
         let empty = shape.count() == 0 || !(op.reduces() || op.applies());
         let candidate = match empty {
             true => None,
-            false => Some(candidates::best(profile, op, shape, request)?),
+            false => Some(candidates::best(profile, work, shape, request)?),
         };
         let path = candidate.map_or(Path::Empty, |candidate| candidate.path);
         let splits = match (path, candidate) {
@@ -86,7 +90,7 @@ impl Plan {
                 Ok(Stage { kernel, grid, workgroups: profile.fold(grid.groups)? })
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
-        let plan = Self::with_stages(op, shape, candidate, path, stages, splits);
+        let plan = Self::with_stages(work, shape, candidate, path, stages, splits);
         let required = plan.scratch_bytes_of(plan.scratch_vectors);
         if required > profile.max_binding {
             let (limit, given) = ("max_storage_buffer_binding_size", profile.max_binding);
@@ -96,42 +100,47 @@ impl Plan {
     }
 
     fn with_stages(
-        op: Op,
+        work: Work,
         shape: Shape,
         candidate: Option<Candidate>,
         path: Path,
         stages: Vec<Stage>,
         splits: u32,
     ) -> Self {
-        let inputs = u64::from(op.inputs());
+        let inputs = u64::from(work.inputs());
         let passes = match path {
             Path::Empty => 0,
             Path::Split => 2 * inputs + 1,
             Path::Reduce => inputs,
             Path::Elementwise | Path::Cached | Path::Persistent => inputs + 1,
         };
-        let partial_vectors = u64::from(splits) * op.partial_vectors();
-        let scratch_vectors = match op {
+        let partial_vectors = u64::from(splits) * work.op.partial_vectors();
+        let scratch_vectors = match work.op {
             Op::Backward { reduce: true, .. } => partial_vectors.max(1) + MEANS_VECTORS + UNWANTED_VECTORS,
             _ if stages.iter().any(|stage| stage.kernel.merges()) => partial_vectors.max(1),
             _ => 0,
         };
         let nanoseconds = candidate.map_or(0.0, |candidate| candidate.nanoseconds);
         Self {
-            op,
+            work,
             shape,
             path,
             stages,
             scratch_vectors,
             partial_vectors,
-            bytes_moved: passes * shape.elements() * 4,
+            bytes_moved: passes * work.bytes(shape),
             predicted: Duration::from_nanos(nanoseconds as u64),
         }
     }
 
     /// What it is for.
     pub fn op(&self) -> Op {
-        self.op
+        self.work.op
+    }
+
+    /// What it is for, with how tensors are stored and what is fused.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// The tensor's shape.
@@ -172,7 +181,7 @@ impl Plan {
     /// Bytes of device memory that the step uses beside the tensors: what it saves for its backward, which is the step's
     /// own, and scratch, which all steps of a context share.
     pub fn scratch_bytes(&self) -> u64 {
-        let saved = if self.op.is_backward() { 0 } else { SAVED_VECTORS };
+        let saved = if self.work.op.is_backward() { 0 } else { SAVED_VECTORS };
         self.scratch_bytes_of(saved + self.scratch_vectors)
     }
 
@@ -221,7 +230,7 @@ impl Plan {
 
     /// The splits that the merging dispatch finds.
     pub(crate) fn splits(&self) -> u32 {
-        (self.partial_vectors / self.op.partial_vectors()) as u32
+        (self.partial_vectors / self.work.op.partial_vectors()) as u32
     }
 
     fn first(&self) -> Option<&Grid> {
@@ -235,7 +244,7 @@ impl Plan {
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        write!(f, "{} of {}: {}", self.op.name(), self.shape, self.path)?;
+        write!(f, "{} of {}: {}", self.work.op.name(), self.shape, self.path)?;
         if let (Some(Grid { view, packet, workgroup, tile, .. }), true) =
             (self.first(), self.path != Path::Empty)
         {

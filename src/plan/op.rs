@@ -35,11 +35,6 @@ impl Op {
         matches!(self, Op::Backward { .. })
     }
 
-    /// Tensors read.
-    pub(crate) fn inputs(self) -> u32 {
-        if matches!(self, Op::Backward { reduce: true, .. }) { 2 } else { 1 }
-    }
-
     /// Vectors of C values left by each split: count, mean pair and variance, or two sums.
     pub(crate) fn partial_vectors(self) -> u64 {
         if self.is_backward() { 2 } else { 4 }

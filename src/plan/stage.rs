@@ -4,7 +4,7 @@ use super::grid::Grid;
 use super::{Kernel, Op, Path};
 
 /// Vectors of C values that a forward step saves for its backward: `Saved` of shaders/lib/saved.wgsl.
-pub(crate) const SAVED_VECTORS: u64 = 5;
+pub(crate) const SAVED_VECTORS: u64 = 6;
 /// Vectors of C values that finalize_gradients leaves to input_gradient.
 pub(crate) const MEANS_VECTORS: u64 = 2;
 /// Vectors of C values for the gradients of parameters that are not wanted.

@@ -41,7 +41,7 @@ fn no_invocation_exceeds_the_loop_budget() {
         for count in [1u32, 65_535, 65_536, 2_000_003, 1 << 24, 1 << 31] {
             for shape in [Shape::rows(count, 1), Shape::channels_first(1, 1, &[count])] {
                 for op in [TRAINING, Op::Evaluation, Op::Backward { reduce: true, apply: true }] {
-                    let frames = Frame::all(&profile, op, shape, PlanRequest::default()).unwrap();
+                    let frames = Frame::all(&profile, op.into(), shape, PlanRequest::default()).unwrap();
                     let plan = Plan::new(&profile, op, shape, PlanRequest::default()).unwrap();
                     assert!(plan.splits() <= MAX_SPLITS, "{plan}");
                     for grid in plan.stages.iter().filter(|s| !s.kernel.merges()).map(|stage| stage.grid) {

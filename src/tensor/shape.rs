@@ -1,5 +1,7 @@
 //! The shape of a tensor, and the one view of it that kernels know: outer × features × inner.
 
+use super::StorageType;
+
 /// Where the features stand among a tensor's axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Layout {
@@ -120,7 +122,12 @@ impl Shape {
 
     /// Bytes of a float32 tensor of this shape; saturates.
     pub const fn bytes(&self) -> u64 {
-        self.elements().saturating_mul(4)
+        self.bytes_of(StorageType::Float32)
+    }
+
+    /// Bytes of a tensor of this shape whose values are stored so; saturates.
+    pub const fn bytes_of(&self, storage: StorageType) -> u64 {
+        self.elements().saturating_mul(storage.bytes())
     }
 
     /// Outer × features × inner: all that kernels know of a shape.

@@ -209,8 +209,8 @@ fn saved_statistics_in_the_callers_buffer() {
             let want = train(&layer(&descriptor(features), &before), shape, &x, &dy, plan);
             let norm = layer(&descriptor(features), &before);
             let (bytes, stride) = (norm.saved_bytes(), norm.parameter_stride() as usize);
-            assert_eq!((stride, bytes), ((features as usize).next_multiple_of(64), 5 * 4 * stride as u64));
-            let saved = gpu().upload(&vec![MARGIN; 64 + 5 * stride + 64]);
+            assert_eq!((stride, bytes), ((features as usize).next_multiple_of(64), 6 * 4 * stride as u64));
+            let saved = gpu().upload(&vec![MARGIN; 64 + 6 * stride + 64]);
             let [xb, y, dyb, dx] = [&x, &x, &dy, &x].map(|values| gpu().upload(values));
             let training = Training::new(whole(&xb), whole(&y)).saved(part(&saved, 256, bytes)).plan(plan);
             let step = norm.prepare_training(shape, training).unwrap();
@@ -222,7 +222,7 @@ fn saved_statistics_in_the_callers_buffer() {
             assert!(values(&dx) == want.dx && values(&y) == want.y, "{what}");
 
             let saved: Vec<f32> = download(&gpu().device, &gpu().queue, whole(&saved));
-            assert!(saved[..64].iter().chain(&saved[64 + 5 * stride..]).all(|v| *v == MARGIN), "{what}");
+            assert!(saved[..64].iter().chain(&saved[64 + 6 * stride..]).all(|v| *v == MARGIN), "{what}");
             let vector = |k: usize| &saved[64 + k * stride..][..features as usize];
             let mean: Vec<f64> =
                 vector(0).iter().zip(vector(1)).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
@@ -235,6 +235,7 @@ fn saved_statistics_in_the_callers_buffer() {
             assert_eq!(vector(3), before.weight, "{what}");
             let share = 1.0 / shape.count() as f32;
             assert!(vector(4).iter().all(|v| (v - share).abs() <= 2e-7 * share), "{what}");
+            assert_eq!(vector(5), before.bias, "{what}");
         }
     }
 }

@@ -238,7 +238,7 @@ fn a_device_of_small_limits() {
     let error = BatchNorm::new(&context, &descriptor(1 << 20)).unwrap_err();
     assert_eq!(
         error,
-        DescriptorError::TooManyFeatures { features: 1 << 20, required: 20 << 20, limit: 1 << 20 }
+        DescriptorError::TooManyFeatures { features: 1 << 20, required: 24 << 20, limit: 1 << 20 }
     );
 }
 

@@ -188,7 +188,7 @@ fn what_is_saved_for_backward_is_not_overwritten() {
         PrepareError::Binding(BindingError::Overlap { in_place: false, .. })
     ));
     let step = norm.prepare_training(SHAPE, training(part(&saved, 256, bytes))).unwrap();
-    for gradient in [part(&saved, 0, BYTES), part(&saved, 1280, BYTES)] {
+    for gradient in [part(&saved, 0, BYTES), part(&saved, 1536, BYTES)] {
         let backward = Backward::of(whole(&dy)).input_gradient(gradient);
         assert_eq!(
             norm.prepare_backward(&step, backward).unwrap_err(),
@@ -200,6 +200,6 @@ fn what_is_saved_for_backward_is_not_overwritten() {
         norm.prepare_backward(&step, backward).unwrap_err(),
         overlap(Tensor::SavedStatistics, Tensor::BiasGradient)
     );
-    let behind = part(&saved, 1536, BYTES);
+    let behind = part(&saved, 1792, BYTES);
     norm.prepare_backward(&step, Backward::of(whole(&dy)).input_gradient(behind)).unwrap();
 }

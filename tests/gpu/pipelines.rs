@@ -143,7 +143,7 @@ fn workgroups_that_are_larger_than_the_devices() {
 
 #[test]
 fn a_pipeline_that_the_device_refuses() {
-    let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+    let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 3, ..wgpu::Limits::default() };
     let (gpu, uncaught) = device(limits);
     let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor(8)).unwrap();
     assert_refused(&gpu, &norm, PlanRequest::new().packet(1), "storage");

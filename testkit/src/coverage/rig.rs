@@ -92,7 +92,7 @@ impl Rig {
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
         let Case { shape, plan } = case;
         let (elements, features) = (shape.elements() as usize, shape.features() as usize);
-        let saved = features.next_multiple_of(64) * 5;
+        let saved = features.next_multiple_of(64) * 6;
         let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
@@ -118,7 +118,7 @@ impl Rig {
         self.guarded.write(DX, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
-        self.guarded.write(SAVED, &vec![UNWRITTEN; 5 * self.stride]);
+        self.guarded.write(SAVED, &vec![UNWRITTEN; 6 * self.stride]);
         self.guarded.write(WEIGHT, &bits((0..c).map(weight)));
         self.guarded.write(BIAS, &bits((0..c).map(bias)));
         self.guarded.write(MEAN, &vec![0; c]);
@@ -201,13 +201,17 @@ impl Rig {
         let moves = self.wanted == Wanted::All;
         self.same("num_batches_tracked", &got[BATCHES], std::iter::repeat_n(6 + u32::from(moves), c));
         let share = if moves { (1.0 / count) as f32 } else { 0.0 };
-        let saved = |c: usize| [0.0, 0.0, 1.0, weight(c), share];
+        let saved = |c: usize| [0.0, 0.0, 1.0, weight(c), share, bias(c)];
         for (vector, got) in got[SAVED].chunks(self.stride).enumerate() {
             let unwritten = got[c..].iter().all(|&word| word == UNWRITTEN);
             assert!(unwritten, "{}: what is between saved vectors is written", self.what);
             for (c, &got) in got[..c].iter().enumerate() {
                 let (got, want) = (f32::from_bits(got), saved(c)[vector]);
-                assert!((got - want).abs() <= want * 2e-7, "{}: saved {vector} of {c}: {got}", self.what);
+                assert!(
+                    (got - want).abs() <= want.abs() * 2e-7,
+                    "{}: saved {vector} of {c}: {got}",
+                    self.what
+                );
             }
         }
         if !moves {

@@ -1,0 +1,62 @@
+//! What differs from variant to variant: types, constants, bindings, and the functions that read and write these.
+
+use std::fmt::Write as _;
+
+use super::access;
+use super::table::{Access, Element, Role};
+use super::variant::Variant;
+use crate::plan::View;
+
+/// The declarations that a variant's files stand on.
+pub(super) fn declarations(variant: &Variant) -> String {
+    let &Variant { view, packet, held, kernel, .. } = variant;
+    let quad = if packet == 1 { "f32" } else { "vec4<f32>" };
+    let (quads, stats) = (variant.quads(), variant.stats());
+    let planes = view == View::Planes;
+    let stat = if planes { "f32" } else { quad };
+    let (bits, any) = if stat == "f32" { ("u32", "s") } else { ("vec4<u32>", "s.x") };
+    let values = if planes { packet.min(4) } else { 1 };
+    let collapsed = if planes && packet > 1 { "sum_of_four(sum)" } else { "sum" };
+    let mut text = format!(
+        "// {}: src/kernels/compose.rs makes these declarations, the files of shaders/ follow.\n\
+         alias Quad = {quad};\n\
+         alias Stat = {stat};\n\
+         alias Bits = {bits};\n\
+         const QUADS = {quads}u;\n\
+         const STATS = {stats}u;\n\
+         const QUAD_VALUES = {values}.0;\n\
+         const PLANES = {planes};\n\
+         const HELD = {held}u;\n\
+         fn collapse(sum: Quad) -> Stat {{ return {collapsed}; }}\n\
+         fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
+        variant.name(),
+    );
+    if let Some(item) = kernel.row().item {
+        let (name, merge, load) = (item.name, item.merge, item.load);
+        let _ = writeln!(text, "alias Item = {name};");
+        let _ = writeln!(text, "fn combine(a: Item, b: Item) -> Item {{ return {merge}(a, b); }}");
+        if kernel.merges() {
+            let _ =
+                writeln!(text, "fn partial_at(split: u32, i: u32) -> Item {{ return {load}(split, i); }}");
+        }
+    }
+    for (role, access) in variant.bindings() {
+        text += &binding(role, access);
+    }
+    text + &access::functions(variant)
+}
+
+fn binding(role: Role, access: Access) -> String {
+    let (group, binding) = role.place();
+    let mode = match access {
+        Access::Read => "read",
+        Access::Write => "read_write",
+    };
+    let element = match role.element() {
+        Element::Packet => "Quad",
+        Element::Stat => "Stat",
+        Element::Count | Element::Word => "Bits",
+    };
+    let name = role.name();
+    format!("@group({group}) @binding({binding}) var<storage, {mode}> {name}: array<{element}>;\n")
+}
