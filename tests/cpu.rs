@@ -12,7 +12,7 @@ fn reference_files() {
 
 /// Σ dy · y(x, weight, bias): the loss whose gradients backward computes.
 fn loss(x: &[f32], dy: &[f32], shape: Shape, layer: &cpu::Layer, statistics: Statistics) -> f64 {
-    let (y, _) = cpu::train(x, shape, &mut layer.clone(), statistics, false);
+    let y = cpu::train(x, shape, &mut layer.clone(), &cpu::Options::default().statistics(statistics)).y;
     y.iter().zip(dy).map(|(y, dy)| y * f64::from(*dy)).sum()
 }
 
@@ -32,8 +32,9 @@ fn gradients_are_finite_differences() {
             (layer.running_mean[c], layer.running_var[c]) = (0.1 * c as f64, 1.5 + c as f64);
         }
         for statistics in [Statistics::Batch, Statistics::Running] {
-            let (_, saved) = cpu::train(&x, shape, &mut layer.clone(), statistics, false);
-            let (dx, sums) = cpu::backward(&x, &dy, shape, &saved, statistics);
+            let options = cpu::Options::default().statistics(statistics);
+            let saved = cpu::train(&x, shape, &mut layer.clone(), &options).saved;
+            let cpu::Gradients { dx, sums, .. } = cpu::backward(&x, &dy, shape, &saved, &options);
             let slope = |f: &dyn Fn(f64) -> f64| {
                 // Richardson: the error of central differences is of fourth order.
                 let central = |h: f64| (f(h) - f(-h)) / (2.0 * h);

@@ -1,6 +1,6 @@
 //! Runs a case through the crate's CPU reference.
 
-use wgpu_batchnorm::{Shape, Statistics, cpu};
+use wgpu_batchnorm::{Shape, cpu};
 
 use super::case::{Buffers, Case, Input, Result};
 use super::layer::{descriptor, of_batch, shape, state};
@@ -13,9 +13,9 @@ pub fn run(case: &Case) -> Result<Results> {
     let mut results = Results::default();
     for input in &case.steps {
         let shape = shape(case, input.batch)?;
-        let (y, saved) = cpu::train(&input.x, shape, &mut layer, Statistics::Batch, tracks);
+        let cpu::Forward { y, saved, .. } = cpu::train(&input.x, shape, &mut layer, &cpu::Options::default());
         let mut batch = cpu::Layer::new(&of_batch(case)?);
-        cpu::train(&input.x, shape, &mut batch, Statistics::Batch, true);
+        cpu::train(&input.x, shape, &mut batch, &cpu::Options::default());
         results.steps.push(Step {
             y: float32(&y),
             batch: Some((float32(&batch.running_mean), float32(&batch.running_var))),
@@ -24,33 +24,21 @@ pub fn run(case: &Case) -> Result<Results> {
                 var: float32(&layer.running_var),
                 batches: layer.num_batches_tracked,
             }),
-            gradients: gradients(case, input, shape, &saved, Statistics::Batch),
+            gradients: gradients(case, input, shape, &saved),
         });
     }
     if let Some(input) = &case.evaluation {
         let shape = shape(case, input.batch)?;
-        let (y, saved, statistics) = if tracks {
-            let (y, saved) = cpu::evaluate(&input.x, shape, &layer);
-            (y, saved, Statistics::Running)
-        } else {
-            let (y, saved) = cpu::train(&input.x, shape, &mut layer, Statistics::Batch, false);
-            (y, saved, Statistics::Batch)
-        };
-        let gradients = gradients(case, input, shape, &saved, statistics);
+        let cpu::Forward { y, saved, .. } = cpu::evaluate(&input.x, shape, &layer, &cpu::Options::default());
+        let gradients = gradients(case, input, shape, &saved);
         results.evaluation = Some(Evaluation { y: float32(&y), gradients });
     }
     Ok(results)
 }
 
-fn gradients(
-    case: &Case,
-    input: &Input,
-    shape: Shape,
-    saved: &[cpu::Saved],
-    statistics: Statistics,
-) -> Gradients {
+fn gradients(case: &Case, input: &Input, shape: Shape, saved: &[cpu::Saved]) -> Gradients {
     let Some(dy) = &input.dy else { return Gradients::default() };
-    let (dx, sums) = cpu::backward(&input.x, dy, shape, saved, statistics);
+    let cpu::Gradients { dx, sums, .. } = cpu::backward(&input.x, dy, shape, saved, &cpu::Options::default());
     let (dbias, dweight): (Vec<f64>, Vec<f64>) = sums.iter().map(|s| (s.dy, s.dy_xhat)).unzip();
     Gradients {
         dx: Some(float32(&dx)),

@@ -142,7 +142,8 @@ impl<'a> Rules<'a> {
     fn gradients(&mut self, prefix: &str, suffix: &str, input: &'a Input, pass: &Pass, beyond: &[bool]) {
         let Some(dy) = &input.dy else { return };
         let case = self.case;
-        let scales::Gradients { dx, dweight, dbias } = pass.gradients(dy);
+        let scales::Gradients { dx, dweight, dbias } =
+            pass.gradients(&dy.iter().copied().map(f64::from).collect::<Vec<_>>());
         let name = format!("{prefix}dx");
         let (tensor, at) = self.place(&name, suffix, input);
         self.push(tensor, at, BACKWARD, dx, beyond);
