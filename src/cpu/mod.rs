@@ -4,7 +4,7 @@
 //!
 //! Tensors are slices in the [`Shape`](crate::Shape)'s layout, float32 or widened to it, which is exact for every
 //! [`StorageType`](crate::StorageType). Results are float64, so that the result of a device can be held against them.
-//! Checked against PyTorch's float64 results and by finite differences in tests/cpu.rs.
+//! Checked against PyTorch's float64 results and by finite differences in tests/cpu.
 //!
 //! ```
 //! use wgpu_batchnorm::cpu::{Layer, Options, backward, train};
