@@ -2,8 +2,8 @@
 
 use super::sample::{pairwise, product};
 use super::table::{Access, Entry, Role};
-use crate::plan::{Grid, HELD, Kernel, View};
-use crate::tensor::Aliasing;
+use crate::plan::{Grid, HELD, Kernel, Stored, View, packets};
+use crate::tensor::{Aliasing, StorageType};
 
 /// A kernel for one view and packet, one placement of the layer's vectors, and one aliasing of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub(crate) struct Variant {
     pub packet: u32,
     /// Packets that an invocation holds, for kernels that do.
     pub held: u32,
+    /// How tensors lie in memory, for kernels that bind them.
+    pub stored: Stored,
     /// Whether the layer's vectors stand in one buffer, for kernels that bind them.
     pub joint: bool,
     pub aliasing: Aliasing,
@@ -21,12 +23,13 @@ pub(crate) struct Variant {
 
 impl Variant {
     /// The variant of a kernel for a grid and bindings like these, with what makes no difference to it left out.
-    pub fn new(kernel: Kernel, grid: &Grid, joint: bool, aliasing: Aliasing) -> Self {
+    pub fn new(kernel: Kernel, grid: &Grid, stored: Stored, joint: bool, aliasing: Aliasing) -> Self {
         Self {
             kernel,
             view: if kernel.merges() { View::Rows } else { grid.view },
             packet: grid.packet,
             held: if kernel.holds() { grid.held } else { 0 },
+            stored: if kernel.merges() { Stored::default() } else { stored },
             joint: joint && kernel.row().binds_layer(),
             aliasing,
         }
@@ -38,26 +41,35 @@ impl Variant {
         let mut all = Vec::new();
         for kernel in Kernel::ALL {
             let row = kernel.row();
-            let packets: &[u32] = if kernel.merges() { &[1, 4] } else { &[1, 4, 16] };
+            let stored = if kernel.merges() { vec![Stored::default()] } else { Stored::ALL.to_vec() };
+            let packets: &[u32] = if kernel.merges() { &[1, 4] } else { packets(StorageType::Float16) };
             let views: &[View] = if kernel.merges() { &[View::Rows] } else { &[View::Planes, View::Rows] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
             let aliasings: Vec<Aliasing> = row.aliasings().collect();
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
-            let sizes = [views.len(), packets.len(), held.len(), aliasings.len(), joints.len()];
-            let of = |i: Vec<usize>| Self {
+            let sizes = [views.len(), packets.len(), held.len(), aliasings.len(), joints.len(), stored.len()];
+            let of = |i: &[usize]| Self {
                 kernel,
                 view: views[i[0]],
                 packet: packets[i[1]],
                 held: held[i[2]],
                 aliasing: aliasings[i[3]],
                 joint: joints[i[4]],
+                stored: stored[i[5]],
             };
-            let plain = product(&sizes[..4]).into_iter().map(|i| of([i, vec![0]].concat()));
-            all.extend(plain);
-            let sample = pairwise(&sizes, |_| true).into_iter().map(of);
-            all.extend(sample.filter(|variant| variant.joint != joints[0]));
+            let is_one = |i: &[usize]| of(i).exists();
+            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0, 0]].concat());
+            all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
+            let sample = pairwise(&sizes, is_one).into_iter().map(|i| of(&i));
+            all.extend(sample.filter(|v| v.joint != joints[0] || v.stored != stored[0]));
         }
         all
+    }
+
+    /// Whether a plan may ask for it, as far as packets go with storage.
+    fn exists(&self) -> bool {
+        let Stored { storage, half_access } = self.stored;
+        self.kernel.merges() || packets(storage).contains(&self.packet) && (self.packet == 1 || !half_access)
     }
 
     /// Quads in a packet.
@@ -71,7 +83,7 @@ impl Variant {
     }
 
     pub fn name(&self) -> String {
-        let Self { kernel, view, packet, held, joint, aliasing } = self;
+        let Self { kernel, view, packet, held, stored, joint, aliasing } = self;
         let mut name = kernel.row().entry.to_owned();
         if !kernel.merges() {
             name += &format!("_{view}");
@@ -80,6 +92,12 @@ impl Variant {
         if kernel.holds() {
             name += &format!("_held_{held}");
         }
+        name += match stored {
+            Stored { half_access: true, .. } => "_f16_halves",
+            Stored { storage: StorageType::Float32, .. } => "",
+            Stored { storage: StorageType::Float16, .. } => "_f16",
+            Stored { storage: StorageType::BFloat16, .. } => "_bf16",
+        };
         if kernel.row().binds_layer() && !joint {
             name += "_separate";
         }

@@ -4,7 +4,7 @@ use super::prepared::{Bindings, Prepared, bindings_of};
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan};
+use crate::plan::{Op, Plan, Work};
 use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
 
 /// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
@@ -53,7 +53,8 @@ impl ForwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let (input, output) = layer.forward_tensors(self.plan().shape(), &input, &output, &self.vectors)?;
+        let (input, output) =
+            layer.forward_tensors(self.prepared.plan.tensor_bytes(), &input, &output, &self.vectors)?;
         let saved = self.saved.binding();
         self.prepared.bind(&forward_bindings(&input, &output, &self.vectors, saved))?;
         (self.input, self.output) = (input, output);
@@ -67,6 +68,7 @@ impl ForwardStep {
     pub(super) fn forward(&self) -> Forward<'_> {
         Forward {
             shape: self.plan().shape(),
+            storage: self.plan().work().storage,
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
@@ -137,17 +139,18 @@ impl BatchNorm {
         shape: Shape,
         evaluation: Evaluation<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let Evaluation { input, output, plan } = evaluation;
+        let Evaluation { input, output, storage, plan } = evaluation;
         let statistics = match self.descriptor.track_running_stats {
             true => Statistics::Running,
             false => Statistics::Batch,
         };
-        let training = Training::new(input, output).statistics(statistics).update_running(false).plan(plan);
+        let training = Training::new(input, output).statistics(statistics).update_running(false);
+        let training = training.storage(storage).plan(plan);
         self.prepare_forward(shape, training)
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, statistics, update_running, saved, plan: request } = training;
+        let Training { input, output, statistics, update_running, saved, storage, plan: request } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
@@ -165,9 +168,10 @@ impl BatchNorm {
                 Saved::Callers(bound)
             }
         };
-        let (input, output) = self.forward_tensors(shape, &input, &output, &vectors)?;
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let plan = Plan::new(self.context.profile(), op, shape, request)?;
+        let work = Work::from(op).storage(storage);
+        let (input, output) = self.forward_tensors(work.bytes(shape), &input, &output, &vectors)?;
+        let plan = Plan::new(self.context.profile(), work, shape, request)?;
         let frozen = statistics == Statistics::Running;
         let params = Params {
             update_running: update_running.into(),
@@ -186,12 +190,11 @@ impl BatchNorm {
     /// x and y, checked beside the layer's vectors.
     fn forward_tensors(
         &self,
-        shape: Shape,
+        bytes: u64,
         input: &wgpu::BufferBinding<'_>,
         output: &wgpu::BufferBinding<'_>,
         vectors: &[(Role, Bound)],
     ) -> Result<(Bound, Bound), PrepareError> {
-        let bytes = shape.elements() * 4;
         let input = self.bound(Tensor::Input, input, bytes)?;
         let output = self.bound(Tensor::Output, output, bytes)?;
         if bytes > 0 {

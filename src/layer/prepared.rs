@@ -79,7 +79,13 @@ impl Prepared {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
             let joint = of(&all, Role::Layer).is_some();
-            let variant = Variant::new(stage.kernel, &stage.grid, joint, aliasing(stage, joint, &all));
+            let variant = Variant::new(
+                stage.kernel,
+                &stage.grid,
+                self.plan.stored(),
+                joint,
+                aliasing(stage, joint, &all),
+            );
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &all);
             Ok(Ready { variant, pipeline, groups })

@@ -25,6 +25,9 @@ pub struct DeviceProfile {
     pub max_binding: u64,
     /// What offsets of storage bindings are a multiple of, in bytes.
     pub alignment: u32,
+    /// Whether shaders may access float16 values of two bytes one by one (`wgpu::Features::SHADER_F16`). Where they may
+    /// not, atomics write what shares a word: slower, in odd planes and rows.
+    pub half_access: bool,
 }
 
 impl DeviceProfile {
@@ -36,6 +39,7 @@ impl DeviceProfile {
         max_workgroups: 65535,
         max_binding: 128 << 20,
         alignment: 256,
+        half_access: false,
     };
 
     /// The profile of a device: its limits, and the costs of its adapter's class. Where nothing is known of the adapter, as
@@ -63,6 +67,7 @@ impl DeviceProfile {
                 .min(limits.max_buffer_size)
                 .min(u64::from(u32::MAX) * 4),
             alignment: limits.min_storage_buffer_offset_alignment,
+            half_access: device.features().contains(wgpu::Features::SHADER_F16),
         }
     }
 
@@ -150,7 +155,8 @@ impl Display for DeviceProfile {
             self.max_workgroups,
             self.max_binding,
             self.alignment
-        )
+        )?;
+        f.write_str(if self.half_access { "; float16 by accesses of two bytes" } else { "" })
     }
 }
 
