@@ -16,13 +16,13 @@ fn evaluate(
     let slot = clamped(any_slot);
     let saves = writes(invocation, any_slot) && split_of(group) == 0u;
     var affines = Affines();
-    for (var s = 0u; s < STATS; s++) {
-        let i = slot * STATS + s;
+    for (var n = 0u; n < stats(); n++) {
+        let i = slot * STATS + n;
         let statistics = Saved(running_mean[i], Stat(0.0), inverse_std(running_var[i]), weight[i], Stat(0.0));
         if saves {
             save(i, statistics);
         }
-        affines[s] = affine_of(statistics, bias[i]);
+        set_affine(&affines, n, affine_of(statistics, bias[i]));
     }
     transform_slice(begin_slice(group, invocation), &affines);
 }
