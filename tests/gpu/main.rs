@@ -6,6 +6,8 @@ mod accuracy;
 mod backward;
 mod bindings;
 mod buffers;
+mod checkpoint_fuzz;
+mod checkpoints;
 mod checks;
 mod counting;
 mod coverage;
