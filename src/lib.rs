@@ -27,3 +27,4 @@ pub use tensor::{BindingError, Shape, ShapeError, Tensor};
 pub use wgpu;
 
 pub mod cpu;
+pub mod fold;
