@@ -28,3 +28,10 @@ pub use wgpu;
 
 pub mod cpu;
 pub mod fold;
+
+/// The programs of docs/, which are compiled and run as tests.
+#[cfg(all(doctest, feature = "headless", feature = "safetensors"))]
+mod pages {
+    #[doc = include_str!("../docs/checkpoints.md")]
+    struct Checkpoints;
+}

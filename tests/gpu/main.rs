@@ -17,6 +17,7 @@ mod embedding;
 mod errors;
 mod evaluation;
 mod extremes;
+mod folding;
 mod frozen;
 mod hard;
 mod indices;
