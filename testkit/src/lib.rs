@@ -9,6 +9,7 @@ pub mod bench;
 pub mod close;
 #[cfg(feature = "layer")]
 pub mod conformance;
+pub mod convolution;
 #[cfg(feature = "layer")]
 pub mod coverage;
 #[cfg(feature = "layer")]
