@@ -33,13 +33,16 @@ pub fn all_rounded(storage: StorageType, values: &[f32]) -> Vec<f32> {
     values.iter().map(|&value| rounded(storage, value)).collect()
 }
 
-/// The distance of neighbours of the type beside a value.
+/// The distance of neighbours of the type beside a value; 0 where it is not finite.
 pub fn spacing(storage: StorageType, value: f64) -> f64 {
     let (digits, smallest) = match storage {
         StorageType::Float16 => (10, -14),
         StorageType::BFloat16 => (7, -126),
         _ => (23, -126),
     };
+    if !value.is_finite() {
+        return 0.0;
+    }
     let exponent = if value == 0.0 { smallest } else { value.abs().log2().floor() as i32 };
     2f64.powi(exponent.max(smallest) - digits)
 }
@@ -95,6 +98,7 @@ mod tests {
         }
         assert_eq!(spacing(StorageType::Float16, 0.0), f64::from(decode(StorageType::Float16, 1)));
         assert_eq!(rounded(StorageType::Float16, 65520.0), f32::INFINITY);
+        assert_eq!(spacing(StorageType::Float16, f64::INFINITY), 0.0);
     }
 
     #[test]
