@@ -21,7 +21,7 @@ pub use layer::{
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
     Activation, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op, ParsePlanError, Path, Plan,
-    PlanError, PlanRequest, SoftwareCosts, View,
+    PlanError, PlanRequest, SoftwareCosts, View, Work,
 };
 pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
 pub use wgpu;

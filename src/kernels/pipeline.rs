@@ -68,6 +68,10 @@ impl Pipeline {
             // - Tensors: a `Cursor` begins inside the tensor or with nothing left, and an invocation with n left is n
             //   steps from the end of its slice; `prepare` binds exactly the tensor's bytes, which the packet divides
             //   (frame.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            // - Tensors of 16-bit values: the packet's index times its bytes is in the tensor as above, and elements are as
+            //   long as a packet or divide it. A packet of one value is half of the word index / 2, which the bytes bound
+            //   are rounded up to hold (`Shape::bytes_of`), or, as an f16, an element of its own. A store changes no bit of
+            //   the other half, whoever writes that meanwhile.
             // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, gradients):
             //   indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
             //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more

@@ -66,10 +66,16 @@ impl Variant {
         all
     }
 
-    /// Whether a plan may ask for it, as far as packets go with storage.
+    /// Whether a plan may ask for it: packets go with storage; and what shares a buffer with what is written is read, but
+    /// not as a part of the layer's one binding.
     fn exists(&self) -> bool {
         let Stored { storage, half_access } = self.stored;
-        self.kernel.merges() || packets(storage).contains(&self.packet) && (self.packet == 1 || !half_access)
+        let single = self.packet == 1 || !half_access;
+        let packs = self.kernel.merges() || (packets(storage).contains(&self.packet) && single);
+        let joined = |role: Role| self.joint && role.of_layer().is_some();
+        let bindings = self.kernel.row().bindings;
+        let reads = bindings.iter().any(|&(role, access)| access == Access::Read && !joined(role));
+        packs && (reads || self.aliasing != Aliasing::SameBuffer)
     }
 
     /// Quads in a packet.

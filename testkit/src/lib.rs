@@ -37,4 +37,6 @@ pub mod scales;
 #[cfg(feature = "layer")]
 pub mod storage;
 #[cfg(feature = "layer")]
+pub mod stored;
+#[cfg(feature = "layer")]
 pub mod train;

@@ -37,3 +37,6 @@ mod reference;
 mod semantics;
 mod sharing;
 mod splits;
+mod storage;
+mod storage_coverage;
+mod storage_parity;

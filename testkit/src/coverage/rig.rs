@@ -3,7 +3,7 @@
 
 use wgpu_batchnorm::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    Shape, Statistics, Training,
+    Shape, Statistics, StorageType, Training,
 };
 
 use super::cases::Case;
@@ -13,6 +13,7 @@ use crate::layer::descriptor;
 use crate::layout::{Layout, feature_sums};
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
+use crate::stored;
 
 /// How what is written lies to what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub enum Wanted {
 
 /// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
 const EPS: f32 = 1.0 / 1024.0;
-/// What stands where something is to be written: a NaN of its own.
-const UNWRITTEN: u32 = 0xffc0_dead;
+/// What stands where something is to be written: a NaN of its own, and two float16 that are none.
+const UNWRITTEN: u32 = 0xffc0_feed;
+/// What stands in the half of a word behind an odd number of 16-bit values.
+const BEHIND: u16 = 0xa5a5;
 
 const X: usize = 0;
 const Y: usize = 1;
@@ -57,6 +60,7 @@ pub struct Rig {
     pub backward: BackwardStep,
     what: String,
     shape: Shape,
+    storage: StorageType,
     layout: Layout,
     wanted: Wanted,
     placement: Placement,
@@ -90,31 +94,31 @@ pub fn whole_numbers(len: usize, seed: u32) -> Vec<f32> {
 impl Rig {
     #[track_caller]
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
-        let Case { shape, plan } = case;
-        let (elements, features) = (shape.elements() as usize, shape.features() as usize);
+        let Case { shape, storage, plan } = case;
+        let (words, features) = ((shape.bytes_of(storage) / 4) as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5]].concat();
+        let lens = [&[words; 4][..], &[features; 2], &[saved], &[features; 5]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}");
+        let what = format!("{}, {wanted:?}, {placement:?}", Case { plan, ..case });
         let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, shape, plan, &guarded, wanted, placement)
+        let forward = forward(&norm, Case { plan, ..case }, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
-        Self { forward, backward, what, shape, layout, wanted, placement, stride, guarded }
+        Self { forward, backward, what, shape, storage, layout, wanted, placement, stride, guarded }
     }
 
     /// Writes everything anew.
     pub fn reset(&self, x: &[f32], dy: &[f32]) {
         let c = self.layout.features;
-        let (in_place, unwritten) = (self.placement == Placement::InPlace, vec![UNWRITTEN; x.len()]);
-        let x = bits(x.iter().copied());
+        let (in_place, unwritten) = (self.placement == Placement::InPlace, self.unwritten());
+        let x = self.words(x.iter().copied());
         self.guarded.write(X, &x);
         // In place, the backward reads a copy of x.
         self.guarded.write(Y, if in_place { &x } else { &unwritten });
-        self.guarded.write(DY, &bits(dy.iter().copied()));
+        self.guarded.write(DY, &self.words(dy.iter().copied()));
         self.guarded.write(DX, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
@@ -124,6 +128,18 @@ impl Rig {
         self.guarded.write(MEAN, &vec![0; c]);
         self.guarded.write(VAR, &bits(vec![1.0 - EPS; c]));
         self.guarded.write(BATCHES, &vec![6; c]);
+    }
+
+    /// The words of a tensor of the nearest values to these.
+    fn words(&self, values: impl Iterator<Item = f32>) -> Vec<u32> {
+        let bits: Vec<u32> = values.map(|value| stored::encode(self.storage, value)).collect();
+        stored::words(self.storage, &bits, BEHIND)
+    }
+
+    /// A tensor that nothing has written.
+    fn unwritten(&self) -> Vec<u32> {
+        let (len, half) = (self.shape.elements() as usize, self.storage.bytes() == 2);
+        stored::words(self.storage, &vec![if half { UNWRITTEN & 0xffff } else { UNWRITTEN }; len], BEHIND)
     }
 
     /// Runs forward and backward of these, and holds everything that there is against what must be there.
@@ -151,29 +167,43 @@ impl Rig {
         }
     }
 
+    /// Holds a tensor against these words, and where two values share one, against its halves.
+    #[track_caller]
+    fn same_tensor(&self, name: &str, got: &[u32], want: &[u32]) {
+        let len = self.shape.elements() as usize;
+        let of = |words: &[u32]| stored::bits(self.storage, words, len);
+        for (i, (got, want)) in of(got).into_iter().zip(of(want)).enumerate() {
+            let values = [got, want].map(|bits| stored::decode(self.storage, bits));
+            assert!(got == want || values == [0.0; 2], "{}: {name}[{i}] is {values:?}", self.what);
+        }
+        let behind = [got, want].map(|words| words[words.len() - 1] >> 16);
+        let odd = self.storage.bytes() == 2 && len % 2 == 1;
+        assert!(!odd || behind == [u32::from(BEHIND); 2], "{}: {behind:x?} is behind {name}", self.what);
+    }
+
     #[track_caller]
     fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
         let feature = |i: usize| self.layout.feature(i);
-        let y = x.iter().enumerate().map(|(i, x)| (x * weight(feature(i)) + bias(feature(i))).to_bits());
-        let dx = dy.iter().enumerate().map(|(i, dy)| (dy * weight(feature(i))).to_bits());
-        let (x, dy) = (bits(x.iter().copied()), bits(dy.iter().copied()));
-        let unwritten = std::iter::repeat(UNWRITTEN);
+        let y = x.iter().enumerate().map(|(i, x)| x * weight(feature(i)) + bias(feature(i)));
+        let dx = dy.iter().enumerate().map(|(i, dy)| dy * weight(feature(i)));
+        let (y, dx, unwritten) = (self.words(y), self.words(dx), self.unwritten());
+        let (x, dy) = (self.words(x.iter().copied()), self.words(dy.iter().copied()));
         let has_dx = self.wanted != Wanted::Parameters;
         if self.placement == Placement::InPlace {
-            self.same("y", &got[X], y);
-            self.same("the copy of x", &got[Y], x.into_iter());
-            self.same("what is not bound", &got[DX], unwritten);
+            self.same_tensor("y", &got[X], &y);
+            self.same_tensor("the copy of x", &got[Y], &x);
+            self.same_tensor("what is not bound", &got[DX], &unwritten);
             match has_dx {
-                true => self.same("dx", &got[DY], dx),
-                false => self.same("dy", &got[DY], dy.into_iter()),
+                true => self.same_tensor("dx", &got[DY], &dx),
+                false => self.same_tensor("dy", &got[DY], &dy),
             }
         } else {
-            self.same("x", &got[X], x.into_iter());
-            self.same("y", &got[Y], y);
-            self.same("dy", &got[DY], dy.into_iter());
+            self.same_tensor("x", &got[X], &x);
+            self.same_tensor("y", &got[Y], &y);
+            self.same_tensor("dy", &got[DY], &dy);
             match has_dx {
-                true => self.same("dx", &got[DX], dx),
-                false => self.same("what is not bound", &got[DX], unwritten),
+                true => self.same_tensor("dx", &got[DX], &dx),
+                false => self.same_tensor("what is not bound", &got[DX], &unwritten),
             }
         }
     }
@@ -237,6 +267,11 @@ impl Rig {
     pub fn shape(&self) -> Shape {
         self.shape
     }
+
+    /// A value that the storage type has, as has the layer's y of it, such that the mean of one of it is seen.
+    pub fn hot(&self) -> f32 {
+        if self.storage.bytes() == 2 { 64.0 } else { self.shape.count() as f32 }
+    }
 }
 
 fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
@@ -249,8 +284,7 @@ fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
 
 fn forward(
     norm: &BatchNorm,
-    shape: Shape,
-    plan: PlanRequest,
+    Case { shape, storage, plan }: Case,
     guarded: &Guarded,
     wanted: Wanted,
     placement: Placement,
@@ -260,6 +294,7 @@ fn forward(
         .statistics(Statistics::Running)
         .update_running(wanted == Wanted::All)
         .saved(guarded.binding(SAVED))
+        .storage(storage)
         .plan(plan);
     norm.prepare_training(shape, training)
 }
