@@ -111,8 +111,9 @@ impl Context {
     /// # Errors
     /// [`PipelineError`], for the first pipeline that the device refuses.
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
-        for stage in plans.iter().flat_map(Plan::stages) {
-            let variant = Variant::new(stage.kernel, &stage.grid, true, Aliasing::Disjoint);
+        let stages = plans.iter().flat_map(|plan| plan.stages().iter().map(|stage| (plan.work(), stage)));
+        for (work, stage) in stages {
+            let variant = Variant::new(stage.kernel, &work, &stage.grid, true, Aliasing::Disjoint);
             let key = Key::new(variant, &stage.grid, false);
             let slot = self.slot(key);
             if lock(&slot).is_none() {

@@ -1,6 +1,6 @@
 //! What forward steps are asked for.
 
-use crate::plan::PlanRequest;
+use crate::plan::{Activation, Epilogue, PlanRequest};
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -18,6 +18,8 @@ pub enum Statistics {
 pub struct Training<'a> {
     pub(super) input: wgpu::BufferBinding<'a>,
     pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<wgpu::BufferBinding<'a>>,
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
@@ -34,11 +36,28 @@ impl<'a> Training<'a> {
         Self {
             input,
             output,
+            activation: Activation::Identity,
+            residual: None,
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
             plan: PlanRequest::default(),
         }
+    }
+
+    /// What is applied to what is normalized: y = activation(bn(x)), in the same dispatches. Backward finds it in the
+    /// forward step.
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// z, of x' shape, that is added before the activation: y = activation(bn(x) + z). y may take its place.
+    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
+        Self { residual: Some(residual), ..self }
+    }
+
+    pub(super) fn epilogue(&self) -> Epilogue {
+        Epilogue { activation: self.activation, residual: self.residual.is_some() }
     }
 
     /// Which statistics normalize. [`Statistics::Running`] makes the layer frozen in a network that trains.
@@ -73,14 +92,40 @@ impl<'a> Training<'a> {
 pub struct Evaluation<'a> {
     pub(super) input: wgpu::BufferBinding<'a>,
     pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<wgpu::BufferBinding<'a>>,
     pub(super) plan: PlanRequest,
+}
+
+/// The same tensors and epilogue, to [rebind](crate::ForwardStep::rebind) a step to: it is evaluation no more.
+impl<'a> From<Evaluation<'a>> for Training<'a> {
+    fn from(evaluation: Evaluation<'a>) -> Self {
+        let Evaluation { input, output, activation, residual, plan } = evaluation;
+        Self { activation, residual, plan, ..Self::new(input, output) }
+    }
 }
 
 impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { input, output, plan: PlanRequest::default() }
+        Self {
+            input,
+            output,
+            activation: Activation::Identity,
+            residual: None,
+            plan: PlanRequest::default(),
+        }
+    }
+
+    /// As [`Training::activation`].
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// As [`Training::residual`].
+    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
+        Self { residual: Some(residual), ..self }
     }
 
     /// What to fix of the plan.

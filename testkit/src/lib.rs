@@ -12,6 +12,8 @@ pub mod conformance;
 #[cfg(feature = "layer")]
 pub mod coverage;
 #[cfg(feature = "layer")]
+pub mod fused;
+#[cfg(feature = "layer")]
 pub mod gpu;
 #[cfg(feature = "layer")]
 pub mod hard;
