@@ -20,8 +20,9 @@ pub use layer::{
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
-    Activation, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op, ParsePlanError, Path, Plan,
-    PlanError, PlanRequest, SoftwareCosts, View, Work,
+    Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op,
+    ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
+    Work,
 };
 pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
 pub use wgpu;

@@ -3,39 +3,48 @@
 use super::halves;
 use super::table::{Access, Element, Role};
 use super::variant::Variant;
-use crate::tensor::Aliasing;
 
 /// The functions of all bindings of a variant's kernel.
 pub(super) fn functions(variant: &Variant) -> String {
-    let functions = variant.kernel.row().bindings.iter().map(|&(role, access)| match role.element() {
+    let row = variant.kernel.row();
+    let functions = row.bindings_with(&variant.fused).map(|(role, access)| match role.element() {
         Element::Packet => tensor(variant, role, access),
         _ if role.of_layer().is_some() => vector(variant, role, access),
         _ => String::new(),
     });
-    functions.collect()
+    let unbound = row.optional.iter().filter(|(role, _)| !variant.fused.binds(*role));
+    functions.chain(unbound.map(|&(role, access)| without_tensor(role, access))).collect()
 }
 
-/// The function that loads a tensor's packet, or stores it. In place, a load reads what will be written.
+/// The function that loads a tensor's packet, or stores it, and where it is added to loads it as well. In place, a load
+/// reads what will be written.
 fn tensor(variant: &Variant, role: Role, access: Access) -> String {
     let name = role.name();
-    let (from, declared) = match variant.kernel.row().in_place {
-        Some((read, written)) if read == role && variant.aliasing == Aliasing::InPlace => {
-            (written.name(), Access::Write)
-        }
+    let (from, declared) = match variant.kernel.row().replaced(variant.aliasing) {
+        Some((read, written)) if read == role => (written.name(), Access::Write),
         _ => (name, access),
     };
     let codec = halves::codec(variant.stored.storage);
-    match access {
-        Access::Read => {
-            let load =
-                codec.map_or_else(|| load(variant, from), |c| halves::load(variant, c, from, declared));
-            format!("fn load_{name}(index: u32) -> Packet {{ {load} }}\n")
-        }
-        Access::Write => {
-            let store = codec.map_or_else(|| store(variant, name), |c| halves::store(variant, c, name));
-            format!("fn store_{name}(index: u32, packet: Packet) {{ {store} }}\n")
-        }
+    let mut text = String::new();
+    if access == Access::Read || role == Role::ResidualGradient {
+        let load = codec.map_or_else(|| load(variant, from), |c| halves::load(variant, c, from, declared));
+        text += &format!("fn load_{name}(index: u32) -> Packet {{ {load} }}\n");
     }
+    if access == Access::Write {
+        let store = codec.map_or_else(|| store(variant, name), |c| halves::store(variant, c, name));
+        text += &format!("fn store_{name}(index: u32, packet: Packet) {{ {store} }}\n");
+    }
+    text
+}
+
+/// The same where the variant does not bind the tensor: the kernel's files call it in vain, or not at all.
+fn without_tensor(role: Role, access: Access) -> String {
+    let name = role.name();
+    let mut text = format!("fn load_{name}(index: u32) -> Packet {{ return Packet(); }}\n");
+    if access == Access::Write {
+        text += &format!("fn store_{name}(index: u32, packet: Packet) {{ }}\n");
+    }
+    text
 }
 
 /// The quads of a packet of float32 in an array.

@@ -35,6 +35,10 @@ pub(super) fn declarations(variant: &Variant) -> String {
     if variant.stored.storage.is_half() {
         let _ = writeln!(text, "alias Halves = {};", if packet == 1 { "u32" } else { "vec4<u32>" });
     }
+    let bools = if packet == 1 { "bool" } else { "vec4<bool>" };
+    let quad_bits = if packet == 1 { "u32" } else { "vec4<u32>" };
+    let _ = writeln!(text, "alias QuadBits = {quad_bits};\nalias QuadBools = {bools};");
+    text += &variant.fused.declarations(quad);
     if let Some(item) = kernel.row().item {
         let (name, merge, load) = (item.name, item.merge, item.load);
         let _ = writeln!(text, "alias Item = {name};");

@@ -27,8 +27,9 @@ pub(crate) struct Key {
 
 impl Key {
     pub fn new(variant: Variant, grid: &Grid, frozen: bool) -> Self {
-        let reads = |role| variant.kernel.row().bindings.iter().any(|(bound, _)| *bound == role);
-        let frozen = frozen && reads(Role::Input) && reads(Role::InputGradient);
+        let row = variant.kernel.row();
+        let reads_input = row.bindings.iter().any(|(bound, _)| *bound == Role::Input);
+        let frozen = frozen && reads_input && row.writes_gradients();
         Self { variant, workgroup: grid.workgroup, tile: grid.tile, frozen }
     }
 
@@ -61,7 +62,7 @@ impl Pipeline {
             label: Some(&name),
             source: wgpu::ShaderSource::Wgsl(key.source().into()),
         };
-        let module = if runtime_checks {
+        let module = if runtime_checks || key.variant.fused.is_custom() {
             device.create_shader_module(shader)
         } else {
             // SAFETY: no index of the shader is out of range, no divisor is zero, and every loop ends.
@@ -78,6 +79,9 @@ impl Pipeline {
             //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
             // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from
             //   built-in values.
+            // - The files of shaders/epilogue index nothing but packets, by k < QUADS, and tensors by the index that their
+            //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do
+            //   anything, and keeps the checks (above).
             // - Groups of a dispatch beyond params.groups return at once.
             // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
             //   STATS, since params.zero is 0.

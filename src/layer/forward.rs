@@ -7,6 +7,14 @@ use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, Work};
 use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
 
+/// The tensors of a forward step, checked.
+#[derive(Debug)]
+struct Tensors {
+    input: Bound,
+    output: Bound,
+    residual: Option<Bound>,
+}
+
 /// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
 /// and, as prepared, moves the running statistics.
 ///
@@ -18,8 +26,7 @@ pub struct ForwardStep {
     statistics: Statistics,
     /// The layer's vectors, and saved statistics in a buffer of the caller's.
     vectors: Vec<(Role, Bound)>,
-    input: Bound,
-    output: Bound,
+    tensors: Tensors,
     /// The layer's.
     id: u64,
 }
@@ -38,26 +45,30 @@ impl ForwardStep {
         &self.prepared.plan
     }
 
-    /// Binds other tensors under the same plan, at the cost of bind groups alone. Tensors that lie to each other as those
-    /// before did (in place, in the same buffer, or in buffers of their own) need no other pipeline. A backward that was
-    /// prepared before still reads the input it was prepared with: rebind it too.
+    /// Binds other tensors under the same plan, at the cost of bind groups alone: those of a [`Training`] or an
+    /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. Tensors
+    /// that lie to each other as those before did (in place, in the same buffer, or in buffers of their own) need no other
+    /// pipeline. A backward that was prepared before still reads the tensors it was prepared with: rebind it too.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
-    pub fn rebind(
+    pub fn rebind<'a>(
         &mut self,
         layer: &BatchNorm,
-        input: wgpu::BufferBinding<'_>,
-        output: wgpu::BufferBinding<'_>,
+        tensors: impl Into<Training<'a>>,
     ) -> Result<(), PrepareError> {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let (input, output) =
-            layer.forward_tensors(self.prepared.plan.tensor_bytes(), &input, &output, &self.vectors)?;
+        let tensors =
+            layer.forward_tensors(self.prepared.plan.tensor_bytes(), &tensors.into(), &self.vectors)?;
+        let required = self.tensors.residual.is_some();
+        if tensors.residual.is_some() != required {
+            return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
+        }
         let saved = self.saved.binding();
-        self.prepared.bind(&forward_bindings(&input, &output, &self.vectors, saved))?;
-        (self.input, self.output) = (input, output);
+        self.prepared.bind(&tensors.bindings(&self.vectors, saved))?;
+        self.tensors = tensors;
         Ok(())
     }
 
@@ -72,8 +83,10 @@ impl ForwardStep {
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
-            input: &self.input,
-            output: &self.output,
+            epilogue: self.plan().work().epilogue,
+            input: &self.tensors.input,
+            residual: self.tensors.residual.as_ref(),
+            output: &self.tensors.output,
             id: self.id,
         }
     }
@@ -95,17 +108,17 @@ impl Step for ForwardStep {
     }
 }
 
-fn forward_bindings<'a>(
-    input: &'a Bound,
-    output: &'a Bound,
-    vectors: &'a [(Role, Bound)],
-    saved: wgpu::BufferBinding<'a>,
-) -> Bindings<'a> {
-    let mut bindings = bindings_of([(Role::Input, input), (Role::Output, output)]);
-    bindings.push((Role::Saved, saved));
-    let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-    bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
-    bindings
+impl Tensors {
+    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
+        let Self { input, output, residual } = self;
+        let tensors =
+            [(Role::Input, Some(input)), (Role::Output, Some(output)), (Role::Residual, residual.as_ref())];
+        let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
+        bindings.push((Role::Saved, saved));
+        let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
+        bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
+        bindings
+    }
 }
 
 impl BatchNorm {
@@ -139,18 +152,16 @@ impl BatchNorm {
         shape: Shape,
         evaluation: Evaluation<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let Evaluation { input, output, storage, plan } = evaluation;
         let statistics = match self.descriptor.track_running_stats {
             true => Statistics::Running,
             false => Statistics::Batch,
         };
-        let training = Training::new(input, output).statistics(statistics).update_running(false);
-        let training = training.storage(storage).plan(plan);
+        let training = Training::from(evaluation).statistics(statistics).update_running(false);
         self.prepare_forward(shape, training)
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, statistics, update_running, saved, storage, plan: request } = training;
+        let Training { statistics, update_running, ref saved, storage, plan: request, .. } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
@@ -163,14 +174,15 @@ impl BatchNorm {
         let saved = match saved {
             None => Saved::Contexts(self.context.saved(self.saved_bytes())),
             Some(saved) => {
-                let bound = self.bound(Tensor::SavedStatistics, &saved, self.saved_bytes())?;
+                let bound = self.bound(Tensor::SavedStatistics, saved, self.saved_bytes())?;
                 vectors.push((Role::Saved, bound.clone()));
                 Saved::Callers(bound)
             }
         };
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let work = Work::from(op).storage(storage);
-        let (input, output) = self.forward_tensors(work.bytes(shape), &input, &output, &vectors)?;
+        let joint = vectors.iter().any(|(role, _)| *role == Role::Layer);
+        let work = Work::from(op).storage(storage).epilogue(training.epilogue()).separate_vectors(!joint);
+        let tensors = self.forward_tensors(work.bytes(shape), &training, &vectors)?;
         let plan = Plan::new(self.context.profile(), work, shape, request)?;
         let frozen = statistics == Statistics::Running;
         let params = Params {
@@ -178,32 +190,36 @@ impl BatchNorm {
             use_running: frozen.into(),
             unbiased: if self.descriptor.convention.unbiased_running_variance() { 1.0 } else { 0.0 },
             eps: self.descriptor.eps,
+            slope: training.activation.slope(),
             momentum: self.descriptor.momentum.map_or(-1.0, |m| self.descriptor.convention.batch_share(m)),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let bindings = forward_bindings(&input, &output, &vectors, saved.binding());
+        let bindings = tensors.bindings(&vectors, saved.binding());
         let prepared = Prepared::new(self, plan, params, frozen, &bindings)?;
         drop(bindings);
-        Ok(ForwardStep { prepared, saved, statistics, vectors, input, output, id: self.id })
+        Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
     }
 
-    /// x and y, checked beside the layer's vectors.
+    /// x, y and z, checked beside the layer's vectors.
     fn forward_tensors(
         &self,
         bytes: u64,
-        input: &wgpu::BufferBinding<'_>,
-        output: &wgpu::BufferBinding<'_>,
+        training: &Training<'_>,
         vectors: &[(Role, Bound)],
-    ) -> Result<(Bound, Bound), PrepareError> {
-        let input = self.bound(Tensor::Input, input, bytes)?;
-        let output = self.bound(Tensor::Output, output, bytes)?;
+    ) -> Result<Tensors, PrepareError> {
+        let input = self.bound(Tensor::Input, &training.input, bytes)?;
+        let output = self.bound(Tensor::Output, &training.output, bytes)?;
+        let residual = training.residual.as_ref();
+        let residual = residual.map(|binding| self.bound(Tensor::Residual, binding, bytes)).transpose()?;
         if bytes > 0 {
             let mut written = vec![&output];
             let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
             // All count as written, since kernels that move running statistics bind them so.
             written.extend(callers.filter(|bound| own.as_ref() != Some(&bound.buffer)));
-            check_overlaps(&written, &[&input], Some((Tensor::Input, Tensor::Output)))?;
+            let read: Vec<_> = [Some(&input), residual.as_ref()].into_iter().flatten().collect();
+            let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
+            check_overlaps(&written, &read, &in_place)?;
         }
-        Ok((input, output))
+        Ok(Tensors { input, output, residual })
     }
 }

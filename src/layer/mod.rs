@@ -1,6 +1,7 @@
 //! What a caller touches: layers, the steps they prepare, and their state.
 
 mod backward;
+mod backward_tensors;
 mod buffers;
 mod descriptor;
 mod dispatch;

@@ -2,6 +2,7 @@
 
 use super::Statistics;
 use crate::kernels::{Range, Role};
+use crate::plan::Epilogue;
 use crate::tensor::{Bound, Shape, StorageType};
 
 /// Where a step saves its statistics.
@@ -28,7 +29,9 @@ pub(super) struct Forward<'a> {
     pub saved: wgpu::BufferBinding<'a>,
     /// The layer's vectors, and what is saved in a buffer of the caller's.
     pub vectors: &'a [(Role, Bound)],
+    pub epilogue: Epilogue,
     pub input: &'a Bound,
+    pub residual: Option<&'a Bound>,
     pub output: &'a Bound,
     pub id: u64,
 }

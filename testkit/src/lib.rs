@@ -13,6 +13,8 @@ pub mod convolution;
 #[cfg(feature = "layer")]
 pub mod coverage;
 #[cfg(feature = "layer")]
+pub mod fused;
+#[cfg(feature = "layer")]
 pub mod gpu;
 #[cfg(feature = "layer")]
 pub mod hard;

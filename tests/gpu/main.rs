@@ -14,6 +14,7 @@ mod coverage;
 mod determinism;
 mod drill;
 mod embedding;
+mod epilogues;
 mod errors;
 mod evaluation;
 mod extremes;
