@@ -13,6 +13,7 @@ use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{BatchNorm, BatchNormDescriptor, Context, Evaluation, Names, Shape, wgpu};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+type Record = Box<dyn Fn(&mut wgpu::ComputePass<'_>)>;
 
 const BATCH: usize = 4;
 const SIZE: [usize; 2] = [48, 192];
@@ -113,7 +114,7 @@ struct Network<'a> {
     checkpoint: &'a Checkpoint<'a>,
     module: wgpu::ShaderModule,
     folded: bool,
-    records: Vec<Box<dyn Fn(&mut wgpu::ComputePass<'_>)>>,
+    records: Vec<Record>,
     logits: wgpu::Buffer,
 }
 

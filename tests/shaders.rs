@@ -11,7 +11,8 @@ fn validator() -> Validator {
 
 /// Each shader for each kind of workgroup, its overrides set.
 fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
-    let shaders = wgpu_batchnorm::shaders();
+    let mut shaders = wgpu_batchnorm::shaders();
+    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::SHADER.into()));
     assert!(shaders.len() > 100, "{} shaders", shaders.len());
     for (name, source) in &shaders {
         let module = naga::front::wgsl::parse_str(source)
