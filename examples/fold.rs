@@ -13,6 +13,7 @@ use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{BatchNorm, BatchNormDescriptor, Context, Evaluation, Names, Shape, wgpu};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+type Record = Box<dyn Fn(&mut wgpu::ComputePass<'_>)>;
 
 const BATCH: usize = 4;
 const SIZE: [usize; 2] = [48, 192];
@@ -32,17 +33,15 @@ fn main() -> Result<()> {
     println!("{}, {} batch norms, {BATCH} images", gpu.describe(), checkpoint.prefixes(&NAMES).len());
 
     let expected = checkpoint.values("expected", &[BATCH, 2])?;
-    let mut logits = Vec::new();
-    for folded in [false, true] {
-        let network = Network::new(&gpu, &checkpoint, folded)?;
-        let outputs = network.run(&gpu)?;
-        let probabilities: Vec<f32> = outputs.chunks(2).flat_map(softmax).collect();
+    let networks = [Network::new(&gpu, &checkpoint, false)?, Network::new(&gpu, &checkpoint, true)?];
+    let logits = [networks[0].run(&gpu)?, networks[1].run(&gpu)?];
+    let times = median_times(&gpu, &networks)?;
+    for (i, what) in ["with batch norms", "folded"].into_iter().enumerate() {
+        let probabilities: Vec<f32> = logits[i].chunks(2).flat_map(softmax).collect();
         let off = largest_difference(&probabilities, &expected);
         assert!(off < 1e-4, "probabilities are off by {off:e} from ONNX Runtime's");
-        let what = if folded { "folded" } else { "with batch norms" };
-        let (dispatches, time) = (network.records.len(), network.median_time(&gpu)?);
-        println!("{what:>16}: {dispatches:3} steps, {time:.2?}; off from ONNX Runtime by {off:.1e}");
-        logits.push(outputs);
+        let (steps, time) = (networks[i].records.len(), times[i]);
+        println!("{what:>16}: {steps:3} steps, {time:.2?}; off from ONNX Runtime by {off:.1e}");
     }
     let largest = logits[0].iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     let off = largest_difference(&logits[0], &logits[1]) / largest;
@@ -113,7 +112,7 @@ struct Network<'a> {
     checkpoint: &'a Checkpoint<'a>,
     module: wgpu::ShaderModule,
     folded: bool,
-    records: Vec<Box<dyn Fn(&mut wgpu::ComputePass<'_>)>>,
+    records: Vec<Record>,
     logits: wgpu::Buffer,
 }
 
@@ -267,17 +266,22 @@ impl<'a> Network<'a> {
         gpu.run(|pass| self.records.iter().for_each(|record| record(pass)))?;
         Ok(gpu.download(&self.logits)?)
     }
+}
 
-    fn median_time(&self, gpu: &Gpu) -> Result<Duration> {
-        let mut times = Vec::new();
-        for _ in 0..5 {
+/// The median time of each, measured in turns.
+fn median_times(gpu: &Gpu, networks: &[Network<'_>; 2]) -> Result<[Duration; 2]> {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..9 {
+        for (network, times) in networks.iter().zip(&mut times) {
             let start = Instant::now();
-            gpu.run(|pass| self.records.iter().for_each(|record| record(pass)))?;
+            gpu.run(|pass| network.records.iter().for_each(|record| record(pass)))?;
             times.push(start.elapsed());
         }
-        times.sort();
-        Ok(times[times.len() / 2])
     }
+    Ok(times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    }))
 }
 
 /// Workgroups of 64 for so many values.

@@ -1,3 +1,5 @@
+use crate::tensor::{BindingError, Tensor};
+
 /// Why a batch norm could not be folded. Nothing has been changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -64,5 +66,14 @@ pub enum FoldError {
         feature: usize,
         /// What it would be.
         given: f64,
+    },
+    /// A binding cannot be used.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// A folded tensor lies in a buffer that is read, which WebGPU does not bind for writing at the same time.
+    #[error("{tensor}: the buffer is read by the same dispatch: choose another buffer")]
+    SameBuffer {
+        /// Which tensor.
+        tensor: Tensor,
     },
 }

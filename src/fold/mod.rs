@@ -21,13 +21,16 @@
 //! # Ok::<(), wgpu_batchnorm::fold::FoldError>(())
 //! ```
 //!
-//! All is computed in float64 and rounded to float32 once, at the end. A batch norm *before* a layer can be folded only
-//! where each output sees every input that its weights have: see [`ScaleAndShift::fold_into_following`].
+//! On the host all is computed in float64 and rounded to float32 once, at the end. [`FoldKernel`] folds weights that live on
+//! the device, in float32. A batch norm *before* a layer can be folded only where each output sees all the weights: see
+//! [`ScaleAndShift::fold_into_following`].
 
 mod affine;
+mod device;
 mod error;
 mod weights;
 
 pub use affine::{Folded, Padding, ScaleAndShift};
+pub use device::{Fold, FoldKernel, FoldStep, SHADER};
 pub use error::FoldError;
 pub use weights::WeightShape;

@@ -34,6 +34,10 @@ pub enum Tensor {
     Batches,
     /// What a forward step saves for its backward.
     SavedStatistics,
+    /// The weight of another layer with a batch norm folded into it.
+    FoldedWeight,
+    /// The bias of another layer with a batch norm folded into it.
+    FoldedBias,
 }
 
 impl std::fmt::Display for Tensor {
@@ -53,6 +57,8 @@ impl std::fmt::Display for Tensor {
             Tensor::RunningVar => "running_var",
             Tensor::Batches => "num_batches_tracked",
             Tensor::SavedStatistics => "saved statistics",
+            Tensor::FoldedWeight => "folded weight",
+            Tensor::FoldedBias => "folded bias",
         })
     }
 }

@@ -40,9 +40,9 @@ impl Convolution {
         let taps: usize = self.kernel.iter().product();
         let mut y = vec![0.0; batch * self.outputs * to_len];
         for n in 0..batch {
-            for output in 0..self.outputs {
+            for (output, bias) in bias.iter().enumerate() {
                 let to_start = (n * self.outputs + output) * to_len;
-                y[to_start..][..to_len].fill(bias[output]);
+                y[to_start..][..to_len].fill(*bias);
                 for i in 0..ins {
                     let input = output / outs * ins + i;
                     let from_start = (n * self.inputs + input) * from_len;
