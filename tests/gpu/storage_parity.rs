@@ -1,5 +1,7 @@
 //! 16-bit storage against the CPU reference: a result is the truth rounded once, up to the bounds of float32.
 
+use super::properties::shape;
+use proptest::prelude::*;
 use testkit::close::{assert_close, assert_state, assert_stored};
 use testkit::layer::{descriptor, layer_in};
 use testkit::layout::feature_of;
@@ -91,6 +93,15 @@ fn plans_by_default() {
                 check(context, storage, shape, PlanRequest::default());
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_shape(shape in shape(), storage in prop::sample::select(&HALVES[..]), way in any::<prop::sample::Index>()) {
+        check(&way.get(by_half_access()).1, storage, shape, PlanRequest::default());
     }
 }
 
