@@ -84,7 +84,9 @@ fn ties(storage: StorageType) -> Vec<f32> {
     let around =
         |value: f32| [-1, 0, 1].map(|step: i32| f32::from_bits((value.to_bits() as i32 + step) as u32));
     let mut all: Vec<f32> = (0..=largest).map(middle).flat_map(around).collect();
-    all.extend([f32::MAX, 65536.0, 1e6, f32::MIN_POSITIVE, f32::NAN, 0.0]);
+    // A NaN whose bits would become those of zero if they were rounded up.
+    let nan = f32::from_bits(0x7fff_ffff);
+    all.extend([f32::MAX, 65536.0, 1e6, f32::MIN_POSITIVE, f32::NAN, nan, 0.0]);
     // The product with 1 has to be the value.
     all.retain(|value| value.is_nan() || *value == 0.0 || value.abs() >= f32::MIN_POSITIVE);
     let negative: Vec<f32> = all.iter().map(|value| -value).collect();

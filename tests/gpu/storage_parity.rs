@@ -1,5 +1,7 @@
 //! 16-bit storage against the CPU reference: a result is the truth rounded once, up to the bounds of float32.
 
+use super::properties::shape;
+use proptest::prelude::*;
 use testkit::close::{assert_close, assert_state, assert_stored};
 use testkit::layer::{descriptor, layer_in};
 use testkit::layout::feature_of;
@@ -90,6 +92,59 @@ fn plans_by_default() {
                 Shape::channels_last(3, &[5, 7], 24),
             ] {
                 check(context, storage, shape, PlanRequest::default());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_shape(shape in shape(), storage in prop::sample::select(&HALVES[..]), way in any::<prop::sample::Index>()) {
+        check(&way.get(by_half_access()).1, storage, shape, PlanRequest::default());
+    }
+}
+
+/// x[0] or dy[0] is none: results of its feature are none, and all others have the bits that they have without it.
+#[test]
+fn what_is_not_finite_stays_in_its_feature() {
+    for (storage, view, packet) in [
+        (StorageType::Float16, View::Planes, 1),
+        (StorageType::Float16, View::Rows, 4),
+        (StorageType::BFloat16, View::Rows, 1),
+        (StorageType::BFloat16, View::Planes, 8),
+    ] {
+        for (shape, plan) in plans(view, packet) {
+            let features = shape.features();
+            let [x, dy] = [21, 23].map(|seed| all_rounded(storage, &tensor(shape, seed)));
+            let run = |x: &[f32], dy: &[f32]| {
+                let norm = layer_in(&by_half_access()[0].1, &descriptor(features), &state(features, 25));
+                train_stored(&norm, storage, shape, x, dy, plan)
+            };
+            let clean = run(&x, &dy);
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let (mut spoiled_x, mut spoiled_dy) = (x.clone(), dy.clone());
+                (spoiled_x[0], spoiled_dy[0]) = (value, value);
+                let [of_x, of_dy] = [run(&spoiled_x, &dy), run(&x, &spoiled_dy)];
+                for (what, got, spoils_y) in [("x", of_x, true), ("dy", of_dy, false)] {
+                    let what = format!("{shape} of {storage}, [{plan}], {value} in {what}");
+                    let tensors = [(&got.y, &clean.y, spoils_y), (&got.dx, &clean.dx, true)];
+                    for (tensor, (got, clean, spoils)) in ["y", "dx"].iter().zip(tensors) {
+                        for (i, (got, clean)) in got.iter().zip(clean).enumerate() {
+                            match spoils && feature_of(shape, i) == 0 {
+                                true => assert!(!got.is_finite(), "{what}: {tensor}[{i}] is {got}"),
+                                false => assert_eq!(got.to_bits(), clean.to_bits(), "{what}: {tensor}[{i}]"),
+                            }
+                        }
+                    }
+                    let vectors = [(&got.dweight, &clean.dweight), (&got.dbias, &clean.dbias)];
+                    for (got, clean) in vectors {
+                        let bits = |v: &[f32]| v[1..].iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                        assert_eq!(bits(got), bits(clean), "{what}");
+                    }
+                    assert!(!got.dweight[0].is_finite(), "{what}");
+                }
             }
         }
     }

@@ -1,15 +1,12 @@
 //! A layer whose results are exact, with every binding between guards: its own vectors, the tensors, the gradients and
 //! what is saved.
 
-use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    Shape, Statistics, StorageType, Training,
-};
+use wgpu_batchnorm::{BackwardStep, Context, ForwardStep, Shape, StorageType};
 
 use super::cases::Case;
 use super::guards::Guarded;
+use super::steps::{self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, EPS, MEAN, SAVED, VAR, WEIGHT, X, Y};
 use crate::gpu::gpu;
-use crate::layer::descriptor;
 use crate::layout::{Layout, feature_sums};
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
@@ -35,25 +32,10 @@ pub enum Wanted {
     Parameters,
 }
 
-/// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
-const EPS: f32 = 1.0 / 1024.0;
 /// What stands where something is to be written: a NaN of its own, and two float16 that are none.
 const UNWRITTEN: u32 = 0xffc0_feed;
 /// What stands in the half of a word behind an odd number of 16-bit values.
 const BEHIND: u16 = 0xa5a5;
-
-const X: usize = 0;
-const Y: usize = 1;
-const DY: usize = 2;
-const DX: usize = 3;
-const DWEIGHT: usize = 4;
-const DBIAS: usize = 5;
-const SAVED: usize = 6;
-const WEIGHT: usize = 7;
-const BIAS: usize = 8;
-const MEAN: usize = 9;
-const VAR: usize = 10;
-const BATCHES: usize = 11;
 
 pub struct Rig {
     pub forward: ForwardStep,
@@ -101,10 +83,10 @@ impl Rig {
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
         let what = format!("{}, {wanted:?}, {placement:?}", Case { plan, ..case });
-        let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, Case { plan, ..case }, &guarded, wanted, placement)
+        let norm = steps::norm(context, shape, &guarded);
+        let forward = steps::forward(&norm, Case { plan, ..case }, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
-        let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
+        let backward = steps::backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
         Self { forward, backward, what, shape, storage, layout, wanted, placement, stride, guarded }
@@ -272,48 +254,4 @@ impl Rig {
     pub fn hot(&self) -> f32 {
         if self.storage.bytes() == 2 { 64.0 } else { self.shape.count() as f32 }
     }
-}
-
-fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
-    let at = |k| guarded.binding(k);
-    let buffers = LayerBuffers::new().weight(at(WEIGHT)).bias(at(BIAS)).running_mean(at(MEAN));
-    let buffers = buffers.running_var(at(VAR)).num_batches_tracked(at(BATCHES));
-    let replace = BatchNormDescriptor { momentum: Some(1.0), eps: EPS, ..descriptor(shape.features()) };
-    BatchNorm::with_buffers(context, &replace, buffers).unwrap()
-}
-
-fn forward(
-    norm: &BatchNorm,
-    Case { shape, storage, plan }: Case,
-    guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
-) -> Result<ForwardStep, wgpu_batchnorm::PrepareError> {
-    let output = if placement == Placement::InPlace { X } else { Y };
-    let training = Training::new(guarded.binding(X), guarded.binding(output))
-        .statistics(Statistics::Running)
-        .update_running(wanted == Wanted::All)
-        .saved(guarded.binding(SAVED))
-        .storage(storage)
-        .plan(plan);
-    norm.prepare_training(shape, training)
-}
-
-fn backward(
-    norm: &BatchNorm,
-    forward: &ForwardStep,
-    plan: PlanRequest,
-    guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
-) -> Result<BackwardStep, wgpu_batchnorm::PrepareError> {
-    let (input, dx) = if placement == Placement::InPlace { (Y, DY) } else { (X, DX) };
-    let mut backward = Backward::of(guarded.binding(DY)).input(guarded.binding(input)).plan(plan);
-    if wanted != Wanted::Parameters {
-        backward = backward.input_gradient(guarded.binding(dx));
-    }
-    if wanted != Wanted::Tensors {
-        backward = backward.weight_gradient(guarded.binding(DWEIGHT)).bias_gradient(guarded.binding(DBIAS));
-    }
-    norm.prepare_backward(forward, backward)
 }
