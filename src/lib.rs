@@ -12,8 +12,8 @@ pub mod headless;
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    ForwardStep, LayerBuffers, PrepareError, ReadError, State, StateError, Statistics, Step, Training,
-    read_states,
+    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, LayerBuffers, Moments,
+    MomentsStep, PrepareError, ReadError, State, StateError, Statistics, Step, Training, read_states,
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
@@ -21,7 +21,8 @@ pub use plan::{
     Activation, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op, ParsePlanError, Path, Plan,
     PlanError, PlanRequest, SoftwareCosts, View,
 };
-pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
+pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor, TensorBinding};
 pub use wgpu;
 
 pub mod cpu;
+pub mod exchange;

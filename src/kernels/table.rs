@@ -19,6 +19,8 @@ pub(crate) enum Role {
     Saved,
     Partials,
     Means,
+    /// A record of the caller's, of moments or of sums.
+    Record,
     Input,
     Output,
     OutputGradient,
@@ -53,6 +55,7 @@ impl Role {
             Saved => (0, 6),
             Partials => (0, 7),
             Means => (0, 8),
+            Record => (0, 9),
             Input => (1, 0),
             Output => (1, 1),
             OutputGradient => (1, 2),
@@ -74,6 +77,7 @@ impl Role {
             Saved => "saved",
             Partials => "partials",
             Means => "means",
+            Record => "record",
             Input => "x",
             Output => "y",
             OutputGradient => "dy",
@@ -235,6 +239,8 @@ impl Kernel {
                 &[(OutputGradient, Read), (InputGradient, Write), (Saved, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
+            Kernel::GatherMoments => ("gather_moments", MOMENTS, &[(Partials, Write), (Record, Write)], None),
+            Kernel::GatherSums => ("gather_sums", SUMS, &[(Partials, Write), (Record, Write)], None),
         };
         let entry = if file == "normalize" { "normalize_tensor" } else { file };
         Entry { file, entry, item, bindings, in_place }

@@ -1,19 +1,22 @@
 //! Backward: the gradients of a forward step.
 
-use super::prepared::{Bindings, Prepared, bindings_of};
+use std::sync::Arc;
+
+use super::bindings::{Bindings, Source, ranges, tensors};
+use super::prepared::Prepared;
 use super::saved::Forward;
 use super::{BatchNorm, ForwardStep, PrepareError, Statistics, Step};
-use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan, PlanRequest};
-use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
+use crate::kernels::{Params, Range, Role};
+use crate::plan::{Op, Plan, PlanRequest, Work};
+use crate::tensor::{BindingError, Bound, BoundTensor, Tensor, TensorBinding, check_overlaps};
 
 /// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Backward<'a> {
-    output_gradient: wgpu::BufferBinding<'a>,
-    input: Option<wgpu::BufferBinding<'a>>,
-    input_gradient: Option<wgpu::BufferBinding<'a>>,
+    output_gradient: TensorBinding<'a>,
+    input: Option<TensorBinding<'a>>,
+    input_gradient: Option<TensorBinding<'a>>,
     weight_gradient: Option<wgpu::BufferBinding<'a>>,
     bias_gradient: Option<wgpu::BufferBinding<'a>>,
     parameter_gradients: Option<wgpu::BufferBinding<'a>>,
@@ -23,9 +26,9 @@ pub struct Backward<'a> {
 
 impl<'a> Backward<'a> {
     /// The backward of dy, the gradient of the loss with respect to y. No gradient is wanted yet: say which.
-    pub fn of(output_gradient: wgpu::BufferBinding<'a>) -> Self {
+    pub fn of(output_gradient: impl Into<TensorBinding<'a>>) -> Self {
         Self {
-            output_gradient,
+            output_gradient: output_gradient.into(),
             input: None,
             input_gradient: None,
             weight_gradient: None,
@@ -37,14 +40,14 @@ impl<'a> Backward<'a> {
     }
 
     /// x, where it is not where the forward step read it: after an in-place forward, a copy that was made before.
-    pub fn input(self, input: wgpu::BufferBinding<'a>) -> Self {
-        Self { input: Some(input), ..self }
+    pub fn input(self, input: impl Into<TensorBinding<'a>>) -> Self {
+        Self { input: Some(input.into()), ..self }
     }
 
     /// dx, to be written; the same range as dy to work in place, or one that overlaps nothing. Leave it out where nothing
     /// before the layer learns.
-    pub fn input_gradient(self, gradient: wgpu::BufferBinding<'a>) -> Self {
-        Self { input_gradient: Some(gradient), ..self }
+    pub fn input_gradient(self, gradient: impl Into<TensorBinding<'a>>) -> Self {
+        Self { input_gradient: Some(gradient.into()), ..self }
     }
 
     /// The weight's gradient, C float32.
@@ -63,9 +66,34 @@ impl<'a> Backward<'a> {
         Self { parameter_gradients: Some(gradients), ..self }
     }
 
-    /// Whether to add to the gradients of weight and bias instead of overwriting them.
+    /// Whether to add to the gradients of weight and bias, or to the record of gradient sums, instead of overwriting them.
     pub fn accumulate(self, accumulate: bool) -> Self {
         Self { accumulate, ..self }
+    }
+
+    /// That a gradient is not wanted of a step that does not write it.
+    pub(super) fn refuse(&self, tensor: Tensor, writes: &'static str) -> Result<(), PrepareError> {
+        let wanted = match tensor {
+            Tensor::InputGradient => self.input_gradient.is_some(),
+            Tensor::WeightGradient => self.weight_gradient.is_some() || self.parameter_gradients.is_some(),
+            _ => self.bias_gradient.is_some(),
+        };
+        if wanted { Err(PrepareError::OtherStep { tensor, writes }) } else { Ok(()) }
+    }
+
+    /// That dx is there, which is all that a step writes.
+    pub(super) fn require_input_gradient(&self) -> Result<(), PrepareError> {
+        match self.input_gradient {
+            None => Err(PrepareError::NoGradient { tensor: Tensor::InputGradient }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The same of the gradients of weight and bias.
+    pub(super) fn refuse_parameters(&self) -> Result<(), PrepareError> {
+        let writes = "prepare_finalize_gradients";
+        self.refuse(Tensor::WeightGradient, writes)?;
+        self.refuse(Tensor::BiasGradient, writes)
     }
 
     /// What to fix of the plan.
@@ -76,38 +104,46 @@ impl<'a> Backward<'a> {
 
 /// The tensors of a backward step, checked.
 struct Tensors {
-    output_gradient: Bound,
-    input: Option<Bound>,
-    input_gradient: Option<Bound>,
+    work: Work,
+    output_gradient: BoundTensor,
+    input: Option<BoundTensor>,
+    input_gradient: Option<BoundTensor>,
     weight_gradient: Option<Bound>,
     bias_gradient: Option<Bound>,
 }
 
 impl Tensors {
-    fn op(&self, statistics: Statistics) -> Op {
-        let learns = self.weight_gradient.is_some() || self.bias_gradient.is_some();
-        let apply = self.input_gradient.is_some();
-        Op::Backward { reduce: learns || (apply && statistics == Statistics::Batch), apply }
-    }
-
-    fn bindings<'a>(&'a self, saved: &wgpu::BufferBinding<'a>) -> Bindings<'a> {
+    fn all(&self) -> impl Iterator<Item = (Role, &BoundTensor)> {
         let tensors = [
             (Role::OutputGradient, Some(&self.output_gradient)),
             (Role::Input, self.input.as_ref()),
             (Role::InputGradient, self.input_gradient.as_ref()),
+        ];
+        tensors.into_iter().filter_map(|(role, tensor)| Some((role, tensor?)))
+    }
+
+    fn parameter_gradients(&self) -> impl Iterator<Item = (Role, &Bound)> {
+        let gradients = [
             (Role::WeightGradient, self.weight_gradient.as_ref()),
             (Role::BiasGradient, self.bias_gradient.as_ref()),
         ];
-        let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
-        bindings.push((Role::Saved, saved.clone()));
-        bindings
+        gradients.into_iter().filter_map(|(role, bound)| Some((role, bound?)))
+    }
+
+    fn bindings<'a>(&'a self, saved: wgpu::BufferBinding<'a>, other: &'a Other) -> Bindings<'a> {
+        tensors(self.all())
+            .chain(ranges(self.parameter_gradients()))
+            .chain([(Role::Saved, Source::Range(saved))])
+            .chain(other.source())
+            .collect()
     }
 
     /// That gradients overlap nothing else: none of the layer's vectors either, nor what the forward step saved.
-    fn check_gradients(&self, forward: &Forward<'_>) -> Result<(), BindingError> {
-        let parameters = [&self.weight_gradient, &self.bias_gradient].into_iter().flatten();
-        let written = self.input_gradient.iter().chain(parameters).filter(|bound| bound.bytes > 0);
-        let tensors = self.input.iter().chain([&self.output_gradient]).filter(|bound| bound.bytes > 0);
+    fn check_gradients(&self, forward: &Forward<'_>, other: &Other) -> Result<(), BindingError> {
+        let gradients = self.input_gradient.iter().flat_map(BoundTensor::bounds);
+        let parameters = self.parameter_gradients().map(|(_, bound)| bound);
+        let written = gradients.chain(parameters).chain(other.record());
+        let tensors = self.input.iter().chain([&self.output_gradient]).flat_map(BoundTensor::bounds);
         let read = tensors.chain(forward.vectors.iter().map(|(_, bound)| bound));
         let in_place = Some((Tensor::OutputGradient, Tensor::InputGradient));
         check_overlaps(&written.collect::<Vec<_>>(), &read.collect::<Vec<_>>(), in_place)
@@ -122,11 +158,41 @@ impl Tensors {
     }
 }
 
-/// A prepared backward, to be recorded after its forward step, any number of times.
+/// What a step of a part of a batch binds beside its tensors.
+#[derive(Debug)]
+pub(super) enum Other {
+    None,
+    /// The record that gradient sums go to.
+    Record(Bound),
+    /// What finalizing them left for dx.
+    Means(Arc<Range>),
+}
+
+impl Other {
+    fn record(&self) -> Option<&Bound> {
+        match self {
+            Self::Record(bound) => Some(bound),
+            _ => None,
+        }
+    }
+
+    fn source(&self) -> Option<(Role, Source<'_>)> {
+        match self {
+            Self::None => None,
+            Self::Record(bound) => Some((Role::Record, Source::Range(bound.binding()))),
+            Self::Means(range) => Some((Role::Means, Source::Range(range.binding()))),
+        }
+    }
+}
+
+/// A prepared backward, or a part of one
+/// ([`BatchNorm::prepare_gradient_sums`](crate::BatchNorm::prepare_gradient_sums),
+/// [`BatchNorm::prepare_input_gradient`](crate::BatchNorm::prepare_input_gradient)), to be recorded after its forward step, any number of times.
 #[derive(Debug)]
 pub struct BackwardStep {
     prepared: Prepared,
     gradients: [(Tensor, bool); 3],
+    other: Other,
     id: u64,
 }
 
@@ -159,13 +225,13 @@ impl BackwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let tensors = layer.backward_tensors(&forward, &backward)?;
+        let tensors = layer.backward_tensors(&forward, &backward, part(self.plan().op()), &self.other)?;
         for ((tensor, required), (_, given)) in self.gradients.into_iter().zip(tensors.gradients()) {
             if required != given {
                 return Err(PrepareError::OtherGradients { tensor, required });
             }
         }
-        self.prepared.bind(&tensors.bindings(&forward.saved))
+        self.prepared.bind(&tensors.bindings(forward.saved, &self.other))
     }
 
     /// Gives what the step holds back to its context, as [`ForwardStep::destroy`](crate::ForwardStep::destroy).
@@ -176,6 +242,11 @@ impl BackwardStep {
     pub fn dispatches(&self) -> Vec<super::DispatchDescription> {
         self.prepared.dispatches()
     }
+}
+
+/// What a step of this kind is of, where it is that of a part of a batch.
+fn part(op: Op) -> Option<Op> {
+    (!matches!(op, Op::Backward { .. })).then_some(op)
 }
 
 impl Step for BackwardStep {
@@ -203,53 +274,83 @@ impl BatchNorm {
         forward: &ForwardStep,
         backward: Backward<'_>,
     ) -> Result<BackwardStep, PrepareError> {
+        if forward.plan().op() == Op::Apply {
+            return Err(PrepareError::PartOfBatch);
+        }
+        self.backward_step(forward, backward, None, Other::None)
+    }
+
+    /// Checks tensors, plans and binds a backward step; that of a part of a batch, where `part` says so.
+    pub(super) fn backward_step(
+        &self,
+        forward: &ForwardStep,
+        backward: Backward<'_>,
+        part: Option<Op>,
+        other: Other,
+    ) -> Result<BackwardStep, PrepareError> {
         let (accumulate, request) = (backward.accumulate, backward.plan);
         let forward = forward.forward();
-        let tensors = self.backward_tensors(&forward, &backward)?;
-        let op = tensors.op(forward.statistics);
-        let plan = Plan::new(self.context.profile(), op, forward.shape, request)?;
+        let tensors = self.backward_tensors(&forward, &backward, part, &other)?;
+        let all = tensors.all().map(|(_, tensor)| tensor);
+        let plan = self.plan(tensors.work, forward.shape, all, request)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
             accumulate: accumulate.into(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(&forward.saved))?;
-        Ok(BackwardStep { prepared, gradients: tensors.gradients(), id: self.id })
+        let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(forward.saved, &other))?;
+        Ok(BackwardStep { prepared, gradients: tensors.gradients(), other, id: self.id })
     }
 
     fn backward_tensors(
         &self,
         forward: &Forward<'_>,
         backward: &Backward<'_>,
+        part: Option<Op>,
+        other: &Other,
     ) -> Result<Tensors, PrepareError> {
         if forward.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let bytes = forward.shape.elements() * 4;
-        let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>, bytes| {
-            binding.as_ref().map(|binding| self.bound(tensor, binding, bytes)).transpose()
-        };
-        let [weight_gradient, bias_gradient] = self.parameter_gradients(backward)?;
+        let (shape, work) = (forward.shape, forward.work);
+        let tensor = |tensor, binding: &_| self.tensor(tensor, binding, shape, work);
+        let optional =
+            |of, binding: &Option<_>| binding.as_ref().map(|binding| tensor(of, binding)).transpose();
+        let [weight_gradient, bias_gradient] = self.parameter_gradients(
+            [&backward.weight_gradient, &backward.bias_gradient],
+            &backward.parameter_gradients,
+        )?;
+        let input_gradient = optional(Tensor::InputGradient, &backward.input_gradient)?;
+        let learns = weight_gradient.is_some() || bias_gradient.is_some();
+        let apply = input_gradient.is_some();
+        let reduce = learns || (apply && forward.statistics == Statistics::Batch);
+        let op = part.unwrap_or(Op::Backward { reduce, apply });
         let mut tensors = Tensors {
-            output_gradient: self.bound(Tensor::OutputGradient, &backward.output_gradient, bytes)?,
+            work: Work { op, ..work },
+            output_gradient: tensor(Tensor::OutputGradient, &backward.output_gradient)?,
             input: None,
-            input_gradient: optional(Tensor::InputGradient, &backward.input_gradient, bytes)?,
+            input_gradient,
             weight_gradient,
             bias_gradient,
         };
-        if matches!(tensors.op(forward.statistics), Op::Backward { reduce: true, .. }) {
-            let given = optional(Tensor::Input, &backward.input, bytes)?;
+        if op.reduces() || op == Op::InputGradient {
+            let given = optional(Tensor::Input, &backward.input)?;
             tensors.input = Some(self.backward_input(forward, given, &tensors.output_gradient)?);
         }
-        tensors.check_gradients(forward)?;
+        tensors.check_gradients(forward, other)?;
         Ok(tensors)
     }
 
-    fn parameter_gradients(&self, backward: &Backward<'_>) -> Result<[Option<Bound>; 2], PrepareError> {
+    /// The gradients of weight and bias, each by itself or both in one range.
+    pub(super) fn parameter_gradients(
+        &self,
+        [weight, bias]: [&Option<wgpu::BufferBinding<'_>>; 2],
+        both: &Option<wgpu::BufferBinding<'_>>,
+    ) -> Result<[Option<Bound>; 2], PrepareError> {
         let (vector, stride) = (self.vector_bytes(), self.parameter_stride() * 4);
         let (has_weight, has_bias) = (self.descriptor.weight, self.descriptor.bias);
         let gradient = |tensor, has: bool, single: &Option<wgpu::BufferBinding<'_>>, skip: u64| {
-            let part = backward.parameter_gradients.as_ref().map(|both| wgpu::BufferBinding {
+            let part = both.as_ref().map(|both| wgpu::BufferBinding {
                 buffer: both.buffer,
                 offset: both.offset + skip,
                 size: both
@@ -263,8 +364,8 @@ impl BatchNorm {
             }
         };
         Ok([
-            gradient(Tensor::WeightGradient, has_weight, &backward.weight_gradient, 0)?,
-            gradient(Tensor::BiasGradient, has_bias, &backward.bias_gradient, stride)?,
+            gradient(Tensor::WeightGradient, has_weight, weight, 0)?,
+            gradient(Tensor::BiasGradient, has_bias, bias, stride)?,
         ])
     }
 
@@ -272,10 +373,10 @@ impl BatchNorm {
     fn backward_input(
         &self,
         forward: &Forward<'_>,
-        given: Option<Bound>,
-        output_gradient: &Bound,
-    ) -> Result<Bound, PrepareError> {
-        let in_place = forward.input.same_range(forward.output);
+        given: Option<BoundTensor>,
+        output_gradient: &BoundTensor,
+    ) -> Result<BoundTensor, PrepareError> {
+        let in_place = forward.input.same_ranges(forward.output);
         let input = given.unwrap_or_else(|| forward.input.clone());
         if input.overlaps(forward.output) {
             return Err(match in_place {

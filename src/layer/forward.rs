@@ -1,25 +1,30 @@
 //! Training and evaluation forward: prepared, and recorded.
 
-use super::prepared::{Bindings, Prepared, bindings_of};
+use std::sync::Arc;
+
+use super::bindings::{Bindings, Source, ranges, tensors};
+use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan};
-use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
+use crate::plan::{Op, Plan, PlanRequest, Work};
+use crate::tensor::{Bound, BoundTensor, Shape, Tensor, TensorBinding, check_overlaps};
 
-/// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
+/// A prepared training step or evaluation, or the application of statistics to a part of a batch
+/// ([`BatchNorm::prepare_apply`](crate::BatchNorm::prepare_apply)), to be recorded any number of times: each reads its input, weight and bias anew
 /// and, as prepared, moves the running statistics.
 ///
 /// What it saves for its backward is its own until it is dropped: submit what was recorded of it before.
 #[derive(Debug)]
 pub struct ForwardStep {
     prepared: Prepared,
-    saved: Saved,
+    /// Parts of a batch share it.
+    saved: Arc<Saved>,
     statistics: Statistics,
     /// The layer's vectors, and saved statistics in a buffer of the caller's.
     vectors: Vec<(Role, Bound)>,
-    input: Bound,
-    output: Bound,
+    input: BoundTensor,
+    output: BoundTensor,
     /// The layer's.
     id: u64,
 }
@@ -40,20 +45,23 @@ impl ForwardStep {
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone. Tensors that lie to each other as those
     /// before did (in place, in the same buffer, or in buffers of their own) need no other pipeline. A backward that was
-    /// prepared before still reads the input it was prepared with: rebind it too.
+    /// prepared before still reads the input it was prepared with: rebind it too. Tensors in several ranges must end where
+    /// those before did.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
-    pub fn rebind(
+    pub fn rebind<'a, 'b>(
         &mut self,
         layer: &BatchNorm,
-        input: wgpu::BufferBinding<'_>,
-        output: wgpu::BufferBinding<'_>,
+        input: impl Into<TensorBinding<'a>>,
+        output: impl Into<TensorBinding<'b>>,
     ) -> Result<(), PrepareError> {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let (input, output) = layer.forward_tensors(self.plan().shape(), &input, &output, &self.vectors)?;
+        let (work, shape) = (self.plan().work(), self.plan().shape());
+        let (input, output) =
+            layer.forward_tensors(work, shape, &input.into(), &output.into(), &self.vectors)?;
         let saved = self.saved.binding();
         self.prepared.bind(&forward_bindings(&input, &output, &self.vectors, saved))?;
         (self.input, self.output) = (input, output);
@@ -66,6 +74,7 @@ impl ForwardStep {
 
     pub(super) fn forward(&self) -> Forward<'_> {
         Forward {
+            work: self.plan().work(),
             shape: self.plan().shape(),
             statistics: self.statistics,
             saved: self.saved.binding(),
@@ -94,16 +103,26 @@ impl Step for ForwardStep {
 }
 
 fn forward_bindings<'a>(
-    input: &'a Bound,
-    output: &'a Bound,
+    input: &'a BoundTensor,
+    output: &'a BoundTensor,
     vectors: &'a [(Role, Bound)],
     saved: wgpu::BufferBinding<'a>,
 ) -> Bindings<'a> {
-    let mut bindings = bindings_of([(Role::Input, input), (Role::Output, output)]);
-    bindings.push((Role::Saved, saved));
     let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-    bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
-    bindings
+    tensors([(Role::Input, input), (Role::Output, output)])
+        .chain([(Role::Saved, Source::Range(saved))])
+        .chain(ranges(vectors.map(|(role, bound)| (*role, bound))))
+        .collect()
+}
+
+/// A forward step that is to be prepared: what it is for, and what is decided already.
+pub(super) struct ForwardRequest<'a> {
+    pub work: Work,
+    pub statistics: Statistics,
+    pub params: Params,
+    pub input: TensorBinding<'a>,
+    pub output: TensorBinding<'a>,
+    pub plan: PlanRequest,
 }
 
 impl BatchNorm {
@@ -147,60 +166,130 @@ impl BatchNorm {
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, statistics, update_running, saved, plan: request } = training;
+        let Training { input, output, virtual_batch, statistics, update_running, saved, plan } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
         }
         let needs_batch = statistics == Statistics::Batch || update_running;
-        if needs_batch && shape.count() == 1 {
+        if needs_batch && has_one_value(shape, virtual_batch) {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
-        let mut vectors = self.vectors.bounds();
-        let saved = match saved {
-            None => Saved::Contexts(self.context.saved(self.saved_bytes())),
-            Some(saved) => {
-                let bound = self.bound(Tensor::SavedStatistics, &saved, self.saved_bytes())?;
-                vectors.push((Role::Saved, bound.clone()));
-                Saved::Callers(bound)
-            }
-        };
-        let (input, output) = self.forward_tensors(shape, &input, &output, &vectors)?;
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let plan = Plan::new(self.context.profile(), op, shape, request)?;
-        let frozen = statistics == Statistics::Running;
-        let params = Params {
+        let work = Work::from(op).virtual_batch(virtual_batch);
+        let batches = match virtual_batch {
+            Some(examples @ 1..) => u64::from(shape.batch()).div_ceil(examples.into()).max(1),
+            _ => 1,
+        };
+        let saved = self.saved(saved, batches)?;
+        let params = self.forward_params(statistics, update_running);
+        self.forward_step(shape, saved, ForwardRequest { work, statistics, params, input, output, plan })
+    }
+
+    /// Where statistics are saved: in the caller's buffer, or else in memory of the context's.
+    pub(super) fn saved(
+        &self,
+        callers: Option<wgpu::BufferBinding<'_>>,
+        batches: u64,
+    ) -> Result<Arc<Saved>, PrepareError> {
+        let bytes = self.saved_bytes() * batches;
+        Ok(Arc::new(match callers {
+            None => Saved::Contexts(self.context.saved(bytes)),
+            Some(saved) => Saved::Callers(self.bound(Tensor::SavedStatistics, &saved, bytes)?),
+        }))
+    }
+
+    /// What kernels that finish or evaluate features are told.
+    pub(super) fn forward_params(&self, statistics: Statistics, update_running: bool) -> Params {
+        Params {
             update_running: update_running.into(),
-            use_running: frozen.into(),
+            use_running: (statistics == Statistics::Running).into(),
             unbiased: if self.descriptor.convention.unbiased_running_variance() { 1.0 } else { 0.0 },
             eps: self.descriptor.eps,
             momentum: self.descriptor.momentum.map_or(-1.0, |m| self.descriptor.convention.batch_share(m)),
             ..Params::new(self.features(), self.parameter_stride() as u32)
-        };
+        }
+    }
+
+    /// The layer's vectors, and saved statistics where they are the caller's: what tensors may not overlap.
+    pub(super) fn vectors_and(&self, saved: &Saved) -> Vec<(Role, Bound)> {
+        let mut vectors = self.vectors.bounds();
+        vectors.extend(saved.callers().map(|bound| (Role::Saved, bound.clone())));
+        vectors
+    }
+
+    /// Checks tensors, plans and binds a forward step.
+    pub(super) fn forward_step(
+        &self,
+        shape: Shape,
+        saved: Arc<Saved>,
+        request: ForwardRequest<'_>,
+    ) -> Result<ForwardStep, PrepareError> {
+        let ForwardRequest { work, statistics, params, input, output, plan } = request;
+        let vectors = self.vectors_and(&saved);
+        let (input, output) = self.forward_tensors(work, shape, &input, &output, &vectors)?;
+        let plan = self.plan(work, shape, [&input, &output], plan)?;
         let bindings = forward_bindings(&input, &output, &vectors, saved.binding());
-        let prepared = Prepared::new(self, plan, params, frozen, &bindings)?;
+        let prepared = Prepared::new(self, plan, params, statistics == Statistics::Running, &bindings)?;
         drop(bindings);
         Ok(ForwardStep { prepared, saved, statistics, vectors, input, output, id: self.id })
+    }
+
+    /// The plan for tensors in these ranges.
+    pub(super) fn plan<'a>(
+        &self,
+        work: Work,
+        shape: Shape,
+        tensors: impl IntoIterator<Item = &'a BoundTensor>,
+        request: PlanRequest,
+    ) -> Result<Plan, PrepareError> {
+        let mut ends: Vec<u64> = tensors.into_iter().flat_map(BoundTensor::ends).collect();
+        ends.sort_unstable();
+        Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
     }
 
     /// x and y, checked beside the layer's vectors.
     fn forward_tensors(
         &self,
+        work: Work,
         shape: Shape,
-        input: &wgpu::BufferBinding<'_>,
-        output: &wgpu::BufferBinding<'_>,
+        input: &TensorBinding<'_>,
+        output: &TensorBinding<'_>,
         vectors: &[(Role, Bound)],
-    ) -> Result<(Bound, Bound), PrepareError> {
-        let bytes = shape.elements() * 4;
-        let input = self.bound(Tensor::Input, input, bytes)?;
-        let output = self.bound(Tensor::Output, output, bytes)?;
-        if bytes > 0 {
-            let mut written = vec![&output];
-            let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
-            // All count as written, since kernels that move running statistics bind them so.
-            written.extend(callers.filter(|bound| own.as_ref() != Some(&bound.buffer)));
-            check_overlaps(&written, &[&input], Some((Tensor::Input, Tensor::Output)))?;
-        }
+    ) -> Result<(BoundTensor, BoundTensor), PrepareError> {
+        let input = self.tensor(Tensor::Input, input, shape, work)?;
+        let output = self.tensor(Tensor::Output, output, shape, work)?;
+        let in_place = Some((Tensor::Input, Tensor::Output));
+        self.check_written(output.bounds(), input.bounds(), vectors, in_place)?;
         Ok((input, output))
     }
+
+    /// That what is written overlaps nothing else, and none of the layer's vectors, all of which count as written, since
+    /// kernels that move running statistics bind them so.
+    pub(super) fn check_written<'a>(
+        &self,
+        written: impl Iterator<Item = &'a Bound>,
+        read: impl Iterator<Item = &'a Bound>,
+        vectors: &'a [(Role, Bound)],
+        in_place: Option<(Tensor, Tensor)>,
+    ) -> Result<(), PrepareError> {
+        let mut written: Vec<&Bound> = written.collect();
+        if !written.is_empty() {
+            let callers = vectors.iter().map(|(_, bound)| bound);
+            written.extend(callers.filter(|bound| self.vectors.own.as_ref() != Some(&bound.buffer)));
+            check_overlaps(&written, &read.collect::<Vec<_>>(), in_place)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether some batch, virtual or not, has one value per feature.
+fn has_one_value(shape: Shape, virtual_batch: Option<u32>) -> bool {
+    let last = match virtual_batch {
+        Some(1) => shape.batch().min(1),
+        Some(examples @ 2..) if !shape.batch().is_multiple_of(examples) => shape.batch() % examples,
+        Some(examples @ 2..) => shape.batch().min(examples),
+        _ => shape.batch(),
+    };
+    last == 1 && shape.positions() == 1
 }

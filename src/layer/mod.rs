@@ -1,12 +1,15 @@
 //! What a caller touches: layers, the steps they prepare, and their state.
 
 mod backward;
+mod bindings;
 mod buffers;
 mod descriptor;
 mod dispatch;
 mod error;
 mod forward;
+mod gradient_parts;
 mod norm;
+mod parts;
 mod prepared;
 mod requests;
 mod saved;
@@ -19,9 +22,10 @@ pub use descriptor::{BatchNormDescriptor, Convention};
 pub use dispatch::{DispatchBinding, DispatchDescription};
 pub use error::{DescriptorError, PrepareError, ReadError, StateError};
 pub use forward::ForwardStep;
+pub use gradient_parts::{FinalizeGradients, FinalizeGradientsStep};
 pub use norm::BatchNorm;
+pub use parts::{Finalize, FinalizeStep, Moments, MomentsStep};
 pub use requests::{Evaluation, Statistics, Training};
-#[cfg(feature = "headless")]
 pub(crate) use state::mapped;
 pub use state::{State, read_states};
 pub use step::Step;

@@ -1,6 +1,7 @@
 //! What forward steps are asked for.
 
 use crate::plan::PlanRequest;
+use crate::tensor::TensorBinding;
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -16,8 +17,9 @@ pub enum Statistics {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Training<'a> {
-    pub(super) input: wgpu::BufferBinding<'a>,
-    pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) input: TensorBinding<'a>,
+    pub(super) output: TensorBinding<'a>,
+    pub(super) virtual_batch: Option<u32>,
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
@@ -29,11 +31,12 @@ impl<'a> Training<'a> {
     ///
     /// `input` is x: a `STORAGE` buffer's range that holds the shape's float32 values; its offset a multiple of the
     /// device's `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
-    /// place, or one that does not overlap it.
-    pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
+    /// place, or one that does not overlap it. Both may also be in several ranges: see [`TensorBinding`].
+    pub fn new(input: impl Into<TensorBinding<'a>>, output: impl Into<TensorBinding<'a>>) -> Self {
         Self {
-            input,
-            output,
+            input: input.into(),
+            output: output.into(),
+            virtual_batch: None,
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
@@ -52,11 +55,18 @@ impl<'a> Training<'a> {
         Self { update_running, ..self }
     }
 
+    /// Statistics of so many examples at a time, the last virtual batch perhaps of fewer ("ghost batch normalization",
+    /// Hoffer, Hubara & Soudry 2017, arXiv 1705.08741). The running statistics move, and the batch is counted, once for
+    /// each, in turn: all as if the layer were called for one after the other. Gradients of weight and bias add up.
+    pub fn virtual_batch(self, examples: u32) -> Self {
+        Self { virtual_batch: Some(examples), ..self }
+    }
+
     /// Where to save what backward needs: [`BatchNorm::saved_bytes`](crate::BatchNorm::saved_bytes) bytes of the
     /// caller's, in place of memory of the context's. Six vectors of C float32, each
     /// [`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) float32 after the one before: the mean as a
     /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation), and
-    /// the bias.
+    /// the bias. Of virtual batches, one such record each.
     pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
         Self { saved: Some(saved), ..self }
     }
@@ -71,16 +81,16 @@ impl<'a> Training<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation<'a> {
-    pub(super) input: wgpu::BufferBinding<'a>,
-    pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) input: TensorBinding<'a>,
+    pub(super) output: TensorBinding<'a>,
     pub(super) plan: PlanRequest,
 }
 
 impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
-    pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { input, output, plan: PlanRequest::default() }
+    pub fn new(input: impl Into<TensorBinding<'a>>, output: impl Into<TensorBinding<'a>>) -> Self {
+        Self { input: input.into(), output: output.into(), plan: PlanRequest::default() }
     }
 
     /// What to fix of the plan.

@@ -3,6 +3,7 @@
 use super::cost::Traffic;
 use super::frame::Frame;
 use super::grid::Grid;
+use super::pieces::Piece;
 use super::{DeviceProfile, Path, PlanError, PlanRequest, View, Work};
 use crate::tensor::Shape;
 
@@ -15,6 +16,77 @@ pub(crate) struct Candidate {
     /// The dispatch that applies, on the split path.
     pub second: Grid,
     pub nanoseconds: f64,
+}
+
+impl Candidate {
+    /// The request that leads to it.
+    pub fn request(&self) -> PlanRequest {
+        let Self { path, first, second, .. } = self;
+        let mut request = PlanRequest {
+            path: Some(*path),
+            view: Some(first.view),
+            packet: Some(first.packet),
+            workgroup: Some(first.workgroup),
+            tile: Some(first.tile),
+            splits: Some(first.splits),
+            held: Some(first.held).filter(|&held| held > 0),
+            ..PlanRequest::default()
+        };
+        if *path == Path::Split {
+            request.apply_workgroup = Some(second.workgroup).filter(|&w| w != first.workgroup);
+            request.apply_tile = Some(second.tile).filter(|&t| t != first.tile);
+            request.apply_splits = Some(second.splits).filter(|&s| s != first.splits);
+        }
+        request
+    }
+}
+
+/// The ways of the pieces of a tensor. The first piece's is chosen; the others follow it, so that the request of the first
+/// leads to the same plan again.
+pub(super) struct Ways<'a> {
+    profile: &'a DeviceProfile,
+    work: Work,
+    shape: Shape,
+    request: PlanRequest,
+    /// Of each number of rows.
+    found: Vec<(u64, Candidate)>,
+}
+
+impl<'a> Ways<'a> {
+    /// `cut` says whether a batch is in several pieces, whose partial results have to be merged.
+    pub fn new(
+        profile: &'a DeviceProfile,
+        work: Work,
+        shape: Shape,
+        request: PlanRequest,
+        cut: bool,
+    ) -> Result<Self, PlanError> {
+        let path = match (cut && work.op.reduces() && work.op.applies(), request.path) {
+            (true, None) => Some(Path::Split),
+            (true, Some(path)) if path != Path::Split => {
+                return Err(PlanError::request(
+                    "the split path, since the tensor is in several pieces",
+                    path,
+                ));
+            }
+            (_, path) => path,
+        };
+        Ok(Self { profile, work, shape, request: PlanRequest { path, ..request }, found: Vec::new() })
+    }
+
+    pub fn of(&mut self, pieces: &[Piece]) -> Result<Vec<(Piece, Candidate)>, PlanError> {
+        pieces.iter().map(|piece| Ok((*piece, self.with_rows(piece.rows)?))).collect()
+    }
+
+    fn with_rows(&mut self, rows: u64) -> Result<Candidate, PlanError> {
+        if let Some((_, way)) = self.found.iter().find(|(found, _)| *found == rows) {
+            return Ok(*way);
+        }
+        let request = self.found.first().map_or(self.request, |(_, way)| way.request());
+        let way = best(self.profile, self.work, self.shape.with_rows(rows), request)?;
+        self.found.push((rows, way));
+        Ok(way)
+    }
 }
 
 /// The best candidate that the request allows.

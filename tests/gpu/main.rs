@@ -26,6 +26,7 @@ mod numerics;
 mod overlaps;
 mod parameters;
 mod parity;
+mod parts;
 mod pipelines;
 mod placement;
 mod properties;
