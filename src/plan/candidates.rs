@@ -4,7 +4,7 @@ use super::cost::Traffic;
 use super::frame::Frame;
 use super::grid::Grid;
 use super::pieces::Piece;
-use super::{DeviceProfile, Path, PlanError, PlanRequest, View, Work};
+use super::{DeviceProfile, MAX_SPLITS, Path, PlanError, PlanRequest, View, Work, vector_stride};
 use crate::tensor::Shape;
 
 /// A way to do an operation.
@@ -41,6 +41,9 @@ impl Candidate {
     }
 }
 
+/// Splits that the room of what else stands in the scratch would take.
+const SPARE_SPLITS: u64 = 4;
+
 /// The ways of the pieces of a tensor. The first piece's is chosen; the others follow it, so that the request of the first
 /// leads to the same plan again.
 pub(super) struct Ways<'a> {
@@ -48,20 +51,22 @@ pub(super) struct Ways<'a> {
     work: Work,
     shape: Shape,
     request: PlanRequest,
+    /// The most splits of a piece, unless others are requested.
+    most_splits: u32,
     /// Of each number of rows.
     found: Vec<(u64, Candidate)>,
 }
 
 impl<'a> Ways<'a> {
-    /// `cut` says whether a batch is in several pieces, whose partial results have to be merged.
+    /// `pieces` is the most of a batch: their partial results have to be merged.
     pub fn new(
         profile: &'a DeviceProfile,
         work: Work,
         shape: Shape,
         request: PlanRequest,
-        cut: bool,
+        pieces: usize,
     ) -> Result<Self, PlanError> {
-        let path = match (cut && work.op.reduces() && work.op.applies(), request.path) {
+        let path = match (pieces > 1 && work.op.reduces() && work.op.applies(), request.path) {
             (true, None) => Some(Path::Split),
             (true, Some(path)) if path != Path::Split => {
                 return Err(PlanError::request(
@@ -71,7 +76,12 @@ impl<'a> Ways<'a> {
             }
             (_, path) => path,
         };
-        Ok(Self { profile, work, shape, request: PlanRequest { path, ..request }, found: Vec::new() })
+        // What is merged must fit a loop, and a binding.
+        let bytes = work.op.partial_vectors() * vector_stride(shape.features()) * 4;
+        let fit = (profile.max_binding / bytes).saturating_sub(SPARE_SPLITS).min(MAX_SPLITS.into());
+        let most_splits = (fit / pieces.max(1) as u64).max(1) as u32;
+        let request = PlanRequest { path, ..request };
+        Ok(Self { profile, work, shape, request, most_splits, found: Vec::new() })
     }
 
     pub fn of(&mut self, pieces: &[Piece]) -> Result<Vec<(Piece, Candidate)>, PlanError> {
@@ -83,7 +93,11 @@ impl<'a> Ways<'a> {
             return Ok(*way);
         }
         let request = self.found.first().map_or(self.request, |(_, way)| way.request());
-        let way = best(self.profile, self.work, self.shape.with_rows(rows), request)?;
+        let best = |request| best(self.profile, self.work, self.shape.with_rows(rows), request);
+        let mut way = best(request)?;
+        if way.first.splits > self.most_splits && way.path.leaves_partials() && request.splits.is_none() {
+            way = best(PlanRequest { splits: Some(self.most_splits), ..request })?;
+        }
         self.found.push((rows, way));
         Ok(way)
     }

@@ -82,7 +82,8 @@ impl Plan {
         let empty = shape.count() == 0 || !(work.op.reduces() || work.op.applies());
         let batches = if empty { vec![Vec::new()] } else { pieces(profile, &work, shape, ends)? };
         let pieces = batches.iter().map(Vec::len).sum();
-        let mut ways = Ways::new(profile, work, shape, request, pieces > batches.len())?;
+        let most = batches.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ways = Ways::new(profile, work, shape, request, most)?;
         let mut plan = Self {
             work,
             shape,
@@ -110,7 +111,7 @@ impl Plan {
         pieces: &[(Piece, Candidate)],
     ) -> Result<(), PlanError> {
         let op = self.work.op;
-        let partials = pieces.iter().filter(|(_, way)| matches!(way.path, Path::Split | Path::Reduce));
+        let partials = pieces.iter().filter(|(_, way)| way.path.leaves_partials());
         let splits = partials.map(|(_, way)| way.first.splits).sum::<u32>() + op.records();
         if splits > MAX_SPLITS {
             return Err(PlanError::request("at most 60,000 splits", splits));

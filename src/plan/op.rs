@@ -135,6 +135,13 @@ pub enum Path {
     Empty,
 }
 
+impl Path {
+    /// Whether splits leave partial results that are merged.
+    pub(crate) fn leaves_partials(self) -> bool {
+        matches!(self, Path::Split | Path::Reduce)
+    }
+}
+
 words!(Path: Elementwise "elementwise", Persistent "persistent", Cached "cached", Split "split", Reduce "reduce", Empty "empty");
 
 /// How workgroups see the tensor.

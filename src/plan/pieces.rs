@@ -129,9 +129,10 @@ mod tests {
 
     #[test]
     fn a_piece_that_begins_unaligned_fits_too() {
-        // 28 bytes a row, in virtual batches of 5: the second begins 140 bytes into its binding.
-        let work = Work::from(TRAINING).virtual_batch(Some(5));
-        assert_eq!(cut(256, Shape::rows(10, 7), work, &[]), [vec![(0, 5)], vec![(5, 4), (9, 1)]]);
+        // 28 bytes a row, in virtual batches of 20: the second begins 48 bytes into its binding, its rest 240.
+        let work = Work::from(TRAINING).virtual_batch(Some(20));
+        let cuts = cut(512, Shape::rows(40, 7), work, &[]);
+        assert_eq!(cuts, [[(0, 18), (18, 2)], [(20, 16), (36, 4)]]);
     }
 
     #[test]
