@@ -14,8 +14,9 @@ pub mod headless;
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    ForwardStep, LayerBuffers, LayerStateError, Names, PrepareError, ReadError, State, StateError,
-    StateTensor, Statistics, Step, TensorError, Training, read_states, set_states,
+    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, LayerBuffers,
+    LayerStateError, Moments, MomentsStep, Names, PrepareError, ReadError, State, StateError, StateTensor,
+    Statistics, Step, TensorError, Training, read_states, set_states,
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
@@ -24,10 +25,11 @@ pub use plan::{
     ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
     Work,
 };
-pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
+pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor, TensorBinding};
 pub use wgpu;
 
 pub mod cpu;
+pub mod exchange;
 pub mod fold;
 
 /// The programs of docs/, which are compiled and run as tests.

@@ -9,6 +9,7 @@ struct Params {
     step_index: u32,     // what the next packet of an invocation adds to its index ...
     step_inner: u32,     // ... and, in planes, to its place in the plane
     jump: u32,           // planes: packets of the other features between two planes of one
+    first: u32,          // packets before the tensor's first in what is bound
     slots: u32,          // features (planes) or packets in a row (rows): what tiles are cut from
     stride: u32,         // Stats from one vector of C values to the next in a buffer of several
     zero: u32,           // 0, which no compiler knows

@@ -118,7 +118,7 @@ impl Vectors {
                 (Some(_), _) if !has => return Err(DescriptorError::NoParameter { tensor }),
                 (Some(binding), _) => Bound::new(&context.profile().bindings(), tensor, &binding, bytes)?,
                 (None, Some(own)) => {
-                    Bound { tensor, buffer: own.clone(), offset: i as u64 * stride * 4, bytes }
+                    Bound { tensor, buffer: own.clone(), offset: i as u64 * stride * 4, bytes, first: 0 }
                 }
                 (None, None) => unreachable!("there is an own buffer where a vector is not given"),
             };
@@ -134,7 +134,10 @@ impl Vectors {
         let joint = |own: &&wgpu::Buffer| self.all.iter().all(|vector| vector.bound.buffer == **own);
         if let Some(own) = self.own.as_ref().filter(joint) {
             let tensor = self.all[0].bound.tensor;
-            bounds.push((Role::Layer, Bound { tensor, buffer: own.clone(), offset: 0, bytes: own.size() }));
+            bounds.push((
+                Role::Layer,
+                Bound { tensor, buffer: own.clone(), offset: 0, bytes: own.size(), first: 0 },
+            ));
         }
         bounds
     }

@@ -20,6 +20,8 @@ pub struct Work {
     pub residual_gradient: Option<ResidualGradient>,
     /// Whether the layer's vectors stand in buffers of their own ([`LayerBuffers`](crate::LayerBuffers)), each a binding.
     pub separate_vectors: bool,
+    /// Examples of a virtual batch, where the statistics are not those of the whole batch.
+    pub virtual_batch: Option<u32>,
 }
 
 /// How values lie in memory, and how kernels get at them.
@@ -50,6 +52,7 @@ impl From<Op> for Work {
             pre_activation: None,
             residual_gradient: None,
             separate_vectors: false,
+            virtual_batch: None,
         }
     }
 }
@@ -80,6 +83,11 @@ impl Work {
         Self { separate_vectors, ..self }
     }
 
+    /// With statistics of so many examples at a time.
+    pub fn virtual_batch(self, examples: Option<u32>) -> Self {
+        Self { virtual_batch: examples, ..self }
+    }
+
     /// Bytes of one tensor.
     pub(crate) fn bytes(&self, shape: Shape) -> u64 {
         shape.bytes_of(self.storage)
@@ -104,14 +112,14 @@ impl Work {
 
     /// How backward knows what the activation was given; nothing where it need not know, and forward.
     ///
-    /// Where sums are made, x is there: then y would be one tensor more, but in the place of a residual. Where not, y is
+    /// Where x is read for x̂, it is there: then y would be one tensor more, but in the place of a residual. Where not, y is
     /// as good as x, and there even if it has taken the place of x.
     pub(crate) fn finds_by(&self) -> Option<PreActivation> {
         let Epilogue { activation, residual } = self.epilogue;
         if !self.op.is_backward() || activation == Activation::Identity {
             return None;
         }
-        let by_sign = activation.keeps_sign() && (residual || !self.op.reduces());
+        let by_sign = activation.keeps_sign() && (residual || !self.op.reads_input());
         let default = if by_sign { PreActivation::SignOfOutput } else { PreActivation::Recomputed };
         Some(self.pre_activation.unwrap_or(default))
     }
@@ -121,7 +129,7 @@ impl Work {
         let by = self.finds_by();
         let recomputes = by == Some(PreActivation::Recomputed);
         let all = [
-            (Tensor::Input, self.op.is_backward() && (self.op.reduces() || recomputes)),
+            (Tensor::Input, self.op.reads_input() || recomputes),
             (Tensor::Residual, recomputes && self.epilogue.residual),
             (Tensor::Output, by == Some(PreActivation::SignOfOutput)),
         ];
@@ -131,7 +139,7 @@ impl Work {
     /// Tensors that are read to be summed up.
     pub(crate) fn reduced(&self) -> u32 {
         match self.op {
-            Op::Backward { reduce: true, .. } => 1 + self.kept().len() as u32,
+            Op::Backward { reduce: true, .. } | Op::GradientSums => 1 + self.kept().len() as u32,
             _ => u32::from(self.op.reduces()),
         }
     }
@@ -164,5 +172,10 @@ impl Work {
             Op::Training { .. } => vectors + 3 + u32::from(self.epilogue.residual),
             _ => 0,
         }
+    }
+
+    /// Bytes of a row of the tensor's view.
+    pub(crate) fn row_bytes(&self, shape: Shape) -> u64 {
+        shape.row().saturating_mul(self.storage.bytes())
     }
 }
