@@ -187,9 +187,8 @@ impl Entry {
         let writes = |&(role, access): &_| access == Write && !matches!(role, Partials | Means);
         let bound = |role| all.iter().any(|(bound, _)| *bound == role);
         let shares = reads && all.iter().any(writes);
-        let replaces = |aliasing| {
-            self.replaced(aliasing).is_some_and(|(read, written)| bound(read) && bound(written))
-        };
+        let replaces =
+            |aliasing| self.replaced(aliasing).is_some_and(|(read, written)| bound(read) && bound(written));
         let both = [Aliasing::InPlace, Aliasing::ResidualInPlace].into_iter().filter(|&a| replaces(a));
         let shares = shares.then_some(Aliasing::SameBuffer);
         [Aliasing::Disjoint].into_iter().chain(shares).chain(both).collect()

@@ -74,7 +74,9 @@ impl Variant {
             let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 3]].concat());
             all.extend(plain.filter(|i| valid(i)).map(|i| of(&i)));
             let sample = pairwise(&sizes, valid).into_iter().map(|i| of(&i));
-            all.extend(sample.filter(|variant| variant.joint != joints[0] || variant.fused != Fused::default()));
+            all.extend(
+                sample.filter(|variant| variant.joint != joints[0] || variant.fused != Fused::default()),
+            );
         }
         all
     }

@@ -107,13 +107,10 @@ impl Step for ForwardStep {
 }
 
 impl Tensors {
-    fn bindings<'a>(
-        &'a self,
-        vectors: &'a [(Role, Bound)],
-        saved: wgpu::BufferBinding<'a>,
-    ) -> Bindings<'a> {
+    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
         let Self { input, output, residual } = self;
-        let tensors = [(Role::Input, Some(input)), (Role::Output, Some(output)), (Role::Residual, residual.as_ref())];
+        let tensors =
+            [(Role::Input, Some(input)), (Role::Output, Some(output)), (Role::Residual, residual.as_ref())];
         let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
         bindings.push((Role::Saved, saved));
         let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);

@@ -109,13 +109,7 @@ impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self {
-            input,
-            output,
-            activation: Activation::Identity,
-            residual: None,
-            plan: PlanRequest::default(),
-        }
+        Self { input, output, activation: Activation::Identity, residual: None, plan: PlanRequest::default() }
     }
 
     /// As [`Training::activation`].

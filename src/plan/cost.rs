@@ -139,7 +139,8 @@ impl SoftwareCosts {
         if written > 0 {
             let rows = grid.view == View::Rows && grid.loads() > self.rows_in_cache;
             let of_each = if again && reduced > 0 && rows { self.miss } else { 0.0 };
-            vector += self.used * statistics + turns * self.of_pass(grid, applied + applied_alone, written, of_each);
+            vector += self.used * statistics
+                + turns * self.of_pass(grid, applied + applied_alone, written, of_each);
         }
         let vectors = f64::from(grid.workgroup.div_ceil(self.simd));
         let rounds = f64::from(grid.groups.div_ceil(self.threads)) + self.late;

@@ -69,7 +69,9 @@ pub enum ResidualGradient {
 #[non_exhaustive]
 pub enum ActivationError {
     /// A body of a [`CustomActivation`] ends its function, or does not end a block.
-    #[error("the {function} of a custom activation: each {{ must have its }} within the body, given {given:?}")]
+    #[error(
+        "the {function} of a custom activation: each {{ must have its }} within the body, given {given:?}"
+    )]
     Braces {
         /// Whether it is the value or the derivative.
         function: &'static str,
@@ -85,7 +87,9 @@ pub enum ActivationError {
         given: &'static str,
     },
     /// The sign of y does not tell what the activation was given.
-    #[error("the sign of y is enough for ReLU, and leaky ReLU with a slope of at least 0, given {given:?}: recompute")]
+    #[error(
+        "the sign of y is enough for ReLU, and leaky ReLU with a slope of at least 0, given {given:?}: recompute"
+    )]
     Sign {
         /// The activation.
         given: Activation,

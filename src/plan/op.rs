@@ -146,7 +146,12 @@ impl Kernel {
         use Kernel::*;
         matches!(
             self,
-            SplitSums | FinalizeGradients | InputGradient | CachedGradient | PersistentGradient | FrozenGradient
+            SplitSums
+                | FinalizeGradients
+                | InputGradient
+                | CachedGradient
+                | PersistentGradient
+                | FrozenGradient
         )
     }
 

@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
 use wgpu_batchnorm::{
-    Activation, Backward, BackwardStep, BatchNorm, Context, CustomActivation, Evaluation, ForwardStep, Op,
+    Activation, Backward, BackwardStep, BatchNorm, Context, CustomActivation, Evaluation, ForwardStep,
     PlanRequest, PreActivation, PrepareError, Shape, Statistics, Training, cpu,
 };
 
@@ -34,10 +34,9 @@ pub const ACTIVATIONS: [Activation; 7] = [
 /// The twin of an activation.
 pub fn twin(activation: Activation) -> cpu::Function {
     match activation {
-        Activation::Custom(_) => cpu::Function::Custom {
-            value: |v| v + 0.5 * v.sin(),
-            derivative: |v| 1.0 + 0.5 * v.cos(),
-        },
+        Activation::Custom(_) => {
+            cpu::Function::Custom { value: |v| v + 0.5 * v.sin(), derivative: |v| 1.0 + 0.5 * v.cos() }
+        }
         activation => activation.into(),
     }
 }
@@ -241,6 +240,11 @@ impl Fused {
         Ok(Self { ask, norm, forward, backward, tensors, copy, vectors, x, z, dy })
     }
 
+    /// x, z and dy.
+    pub fn inputs(&self) -> (&[f32], &[f32], &[f32]) {
+        (&self.x, &self.z, &self.dy)
+    }
+
     /// The same steps on other buffers with the same values.
     pub fn rebind(&mut self) {
         let unwritten = vec![BEFORE; self.x.len()];
@@ -285,7 +289,8 @@ impl Fused {
         let largest = max_abs(&forward.y);
         assert_close(&format!("{what}: y"), &got.y, &forward.y, |_| largest, FORWARD);
 
-        let cpu::Gradients { dx, dz, sums } = cpu::backward(x, dy, ask.shape, &forward.saved, &options(ask, z));
+        let cpu::Gradients { dx, dz, sums } =
+            cpu::backward(x, dy, ask.shape, &forward.saved, &options(ask, z));
         let scales = Pass::of(x, ask.shape, &forward.saved).gradients(&dz);
         let before = if ask.accumulate { f64::from(BEFORE) } else { 0.0 };
         let (largest_dx, largest_dz) = (max_abs(&dx), max_abs(&dz) + before);
@@ -302,7 +307,13 @@ impl Fused {
                 sums.iter().map(|s| (before + s.dy, before + s.dy_xhat)).unzip();
             let name = format!("{what}: dweight");
             assert_close(&name, &got.dweight, &dweight, |c| scales.dweight[c] + before, BACKWARD);
-            assert_close(&format!("{what}: dbias"), &got.dbias, &dbias, |c| scales.dbias[c] + before, BACKWARD);
+            assert_close(
+                &format!("{what}: dbias"),
+                &got.dbias,
+                &dbias,
+                |c| scales.dbias[c] + before,
+                BACKWARD,
+            );
         }
     }
 }
@@ -346,10 +357,4 @@ fn backward<'a>(ask: &Ask, tensors: &'a Tensors, copy: &'a Buffer, vectors: &'a 
     let reduces = learns || (dx && ask.mode == Mode::Training);
     let applies = dx || dz;
     backward.plan(if reduces && applies { ask.plan } else { without_path(ask.plan) })
-}
-
-/// The operation of a backward that is asked for so.
-pub fn op_of(ask: &Ask) -> Op {
-    let Wanted { dx, learns, .. } = ask.wanted;
-    Op::Backward { reduce: learns || (dx && ask.mode == Mode::Training), apply: dx }
 }

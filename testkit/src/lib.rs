@@ -24,6 +24,8 @@ pub mod layer;
 #[cfg(feature = "layer")]
 pub mod layout;
 #[cfg(feature = "layer")]
+pub mod pairwise;
+#[cfg(feature = "layer")]
 pub mod plans;
 #[cfg(feature = "layer")]
 pub mod prepare;

@@ -9,8 +9,8 @@ use testkit::random::{state, tensor};
 use testkit::train::{Trained, evaluate, train};
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BindingError, Evaluation, ForwardStep, PlanRequest, PrepareError, Shape,
-    Tensor, Training,
+    Backward, BackwardStep, BatchNorm, BindingError, Evaluation, ForwardStep, PlanRequest, PrepareError,
+    Shape, Tensor, Training,
 };
 
 const FEATURES: u32 = 8;
@@ -176,7 +176,8 @@ fn a_failure_leaves_steps_as_they_were() {
     let Elsewhere { norm, step, back, .. } = &mut steps;
 
     let bytes = shape.bytes();
-    let error = step.rebind(norm, Training::new(part(&other, 0, bytes), part(&other, 256, bytes))).unwrap_err();
+    let error =
+        step.rebind(norm, Training::new(part(&other, 0, bytes), part(&other, 256, bytes))).unwrap_err();
     assert!(matches!(error, PrepareError::Binding(BindingError::Overlap { .. })), "{error}");
     let error = step.rebind(norm, Training::new(whole(&other), whole(&small))).unwrap_err();
     assert!(matches!(error, PrepareError::Binding(BindingError::TooSmall { .. })), "{error}");

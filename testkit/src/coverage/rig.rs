@@ -2,8 +2,8 @@
 //! what is saved.
 
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    Shape, Statistics, Training,
+    Activation, Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Epilogue, ForwardStep,
+    LayerBuffers, PlanRequest, Shape, Statistics, Training,
 };
 
 use super::cases::Case;
@@ -51,6 +51,8 @@ const BIAS: usize = 8;
 const MEAN: usize = 9;
 const VAR: usize = 10;
 const BATCHES: usize = 11;
+const Z: usize = 12;
+const DZ: usize = 13;
 
 pub struct Rig {
     pub forward: ForwardStep,
@@ -60,6 +62,9 @@ pub struct Rig {
     layout: Layout,
     wanted: Wanted,
     placement: Placement,
+    epilogue: Epilogue,
+    /// The residual, or zeros.
+    z: Vec<f32>,
     stride: usize,
     guarded: Guarded,
 }
@@ -87,23 +92,50 @@ pub fn whole_numbers(len: usize, seed: u32) -> Vec<f32> {
     (0..len).map(number).collect()
 }
 
+/// The activation of whole numbers, which is exact: halves at the most.
+fn activate(activation: Activation, v: f32) -> f32 {
+    match activation {
+        Activation::Relu => v.max(0.0),
+        Activation::LeakyRelu { slope } if v <= 0.0 => v * slope,
+        _ => v,
+    }
+}
+
+fn derivative(activation: Activation, v: f32) -> f32 {
+    activate(activation, if v > 0.0 { 1.0 } else { -1.0 }).abs()
+}
+
 impl Rig {
     #[track_caller]
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
+        Self::with_epilogue(context, case, wanted, placement, Epilogue::default())
+    }
+
+    /// With an epilogue that is exact: ReLU, leaky ReLU of slope 1/2, or none; and a residual, whose gradient is wanted
+    /// where dx is.
+    #[track_caller]
+    pub fn with_epilogue(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        epilogue: Epilogue,
+    ) -> Self {
         let Case { shape, plan } = case;
         let (elements, features) = (shape.elements() as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5]].concat();
+        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5], &[elements; 2]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}");
+        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}, {epilogue:?}");
         let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, shape, plan, &guarded, wanted, placement)
+        let forward = forward(&norm, shape, plan, &guarded, wanted, placement, epilogue)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
-        Self { forward, backward, what, shape, layout, wanted, placement, stride, guarded }
+        let z = if epilogue.residual { whole_numbers(elements, 7) } else { vec![0.0; elements] };
+        Self { forward, backward, what, shape, layout, wanted, placement, epilogue, z, stride, guarded }
     }
 
     /// Writes everything anew.
@@ -116,6 +148,8 @@ impl Rig {
         self.guarded.write(Y, if in_place { &x } else { &unwritten });
         self.guarded.write(DY, &bits(dy.iter().copied()));
         self.guarded.write(DX, &unwritten);
+        self.guarded.write(Z, &bits(self.z.iter().copied()));
+        self.guarded.write(DZ, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
         self.guarded.write(SAVED, &vec![UNWRITTEN; 6 * self.stride]);
@@ -137,8 +171,15 @@ impl Rig {
             })
             .unwrap();
         let got = self.guarded.read(&self.what);
-        self.check_tensors(&got, x, dy);
-        self.check_gradients(&got, x, dy);
+        let activation = self.epilogue.activation;
+        let v = |i: usize| {
+            let c = self.layout.feature(i);
+            x[i] * weight(c) + bias(c) + self.z[i]
+        };
+        let y: Vec<f32> = (0..x.len()).map(|i| activate(activation, v(i))).collect();
+        let g: Vec<f32> = (0..x.len()).map(|i| dy[i] * derivative(activation, v(i))).collect();
+        self.check_tensors(&got, x, dy, [&y, &g]);
+        self.check_gradients(&got, x, &g);
         self.check_layer(&got, x);
     }
 
@@ -152,13 +193,17 @@ impl Rig {
     }
 
     #[track_caller]
-    fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
-        let feature = |i: usize| self.layout.feature(i);
-        let y = x.iter().enumerate().map(|(i, x)| (x * weight(feature(i)) + bias(feature(i))).to_bits());
-        let dx = dy.iter().enumerate().map(|(i, dy)| (dy * weight(feature(i))).to_bits());
+    fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32], [y, g]: [&[f32]; 2]) {
+        let y = y.iter().map(|y| y.to_bits());
+        let dx = g.iter().enumerate().map(|(i, g)| (g * weight(self.layout.feature(i))).to_bits());
         let (x, dy) = (bits(x.iter().copied()), bits(dy.iter().copied()));
         let unwritten = std::iter::repeat(UNWRITTEN);
         let has_dx = self.wanted != Wanted::Parameters;
+        self.same("z", &got[Z], self.z.iter().map(|z| z.to_bits()));
+        match has_dx && self.epilogue.residual {
+            true => self.same("dz", &got[DZ], g.iter().map(|g| g.to_bits())),
+            false => self.same("what is not bound", &got[DZ], unwritten.clone()),
+        }
         if self.placement == Placement::InPlace {
             self.same("y", &got[X], y);
             self.same("the copy of x", &got[Y], x.into_iter());
@@ -254,13 +299,16 @@ fn forward(
     guarded: &Guarded,
     wanted: Wanted,
     placement: Placement,
+    epilogue: Epilogue,
 ) -> Result<ForwardStep, wgpu_batchnorm::PrepareError> {
     let output = if placement == Placement::InPlace { X } else { Y };
     let training = Training::new(guarded.binding(X), guarded.binding(output))
+        .activation(epilogue.activation)
         .statistics(Statistics::Running)
         .update_running(wanted == Wanted::All)
         .saved(guarded.binding(SAVED))
         .plan(plan);
+    let training = if epilogue.residual { training.residual(guarded.binding(Z)) } else { training };
     norm.prepare_training(shape, training)
 }
 
@@ -276,6 +324,9 @@ fn backward(
     let mut backward = Backward::of(guarded.binding(DY)).input(guarded.binding(input)).plan(plan);
     if wanted != Wanted::Parameters {
         backward = backward.input_gradient(guarded.binding(dx));
+        if forward.plan().work().epilogue.residual {
+            backward = backward.residual_gradient(guarded.binding(DZ));
+        }
     }
     if wanted != Wanted::Tensors {
         backward = backward.weight_gradient(guarded.binding(DWEIGHT)).bias_gradient(guarded.binding(DBIAS));
