@@ -6,14 +6,16 @@ mod layer;
 mod plan;
 mod tensor;
 
+#[cfg(feature = "safetensors")]
+pub mod checkpoint;
 #[cfg(feature = "headless")]
 pub mod headless;
 
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    ForwardStep, LayerBuffers, PrepareError, ReadError, State, StateError, Statistics, Step, Training,
-    read_states,
+    ForwardStep, LayerBuffers, LayerStateError, Names, PrepareError, ReadError, State, StateError,
+    StateTensor, Statistics, Step, TensorError, Training, read_states, set_states,
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
@@ -26,3 +28,11 @@ pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
 pub use wgpu;
 
 pub mod cpu;
+pub mod fold;
+
+/// The programs of docs/, which are compiled and run as tests.
+#[cfg(all(doctest, feature = "headless", feature = "safetensors"))]
+mod pages {
+    #[doc = include_str!("../docs/checkpoints.md")]
+    struct Checkpoints;
+}

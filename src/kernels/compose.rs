@@ -2,6 +2,7 @@
 
 use super::declare::declarations;
 use super::files::FILES;
+use super::halves;
 use super::unroll::unroll;
 use super::variant::Variant;
 
@@ -18,9 +19,11 @@ pub(crate) fn source(variant: &Variant) -> String {
     unroll(unroll(source, "k", "QUADS", variant.quads()), "s", "STATS", variant.stats())
 }
 
-/// The files of the kernel and of its activation, and those that they stand on.
+/// The files of the kernel and of its activation, what its tensors are stored by, and the files that these stand on.
 fn files_of(variant: &Variant) -> Vec<&'static str> {
-    let mut files: Vec<_> = [variant.kernel.row().file].into_iter().chain(variant.fused.file()).collect();
+    let mut files = vec![variant.kernel.row().file];
+    files.extend(variant.fused.file());
+    files.extend(halves::codec(variant.stored.storage));
     let mut next = 0;
     while next < files.len() {
         for import in imports(text_of(files[next])) {

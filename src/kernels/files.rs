@@ -11,7 +11,7 @@ macro_rules! files {
 
 pub(crate) const FILES: &[File] = files! {
     "lib":
-        "cursor" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
+        "bfloat16" "cursor" "float16" "halves" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
     "epilogue":
         "finished" "gelu" "gradient_at" "leaky_relu" "positive" "pre_activation" "relu" "residual" "residual_gradient"
         "sigmoid" "silu";

@@ -7,6 +7,7 @@ mod context;
 mod declare;
 mod files;
 mod fused;
+mod halves;
 mod params;
 mod pipeline;
 mod sample;

@@ -69,6 +69,10 @@ impl Pipeline {
             // - Tensors: a `Cursor` begins inside the tensor or with nothing left, and an invocation with n left is n
             //   steps from the end of its slice; `prepare` binds exactly the tensor's bytes, which the packet divides
             //   (frame.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            // - Tensors of 16-bit values: the packet's index times its bytes is in the tensor as above, and elements are as
+            //   long as a packet or divide it. A packet of one value is half of the word index / 2, which the bytes bound
+            //   are rounded up to hold (`Shape::bytes_of`), or, as an f16, an element of its own. A store changes no bit of
+            //   the other half, whoever writes that meanwhile.
             // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, gradients):
             //   indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
             //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
@@ -79,11 +83,13 @@ impl Pipeline {
             //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do
             //   anything, and keeps the checks (above).
             // - Groups of a dispatch beyond params.groups return at once.
-            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS.
-            // - Workgroup memory: indexed by invocation < WORKGROUP, and invocation + half < 2 · half ≤ WORKGROUP.
+            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
+            //   STATS, since params.zero is 0.
+            // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
+            //   or of invocation + half < 2 · half ≤ WORKGROUP.
             // - Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so are params.plane (debug
             //   assertions of params.rs) and tiles(), which is at least 1 where there are slots.
-            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
+            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
             //   `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }

@@ -3,8 +3,8 @@
 use super::fused::Fused;
 use super::sample::{pairwise, product};
 use super::table::{Access, Role};
-use crate::plan::{Grid, HELD, Kernel, View, Work};
-use crate::tensor::Aliasing;
+use crate::plan::{HELD, Kernel, Plan, Stage, Stored, View, packets};
+use crate::tensor::{Aliasing, StorageType};
 
 const ALIASINGS: [Aliasing; 4] =
     [Aliasing::Disjoint, Aliasing::SameBuffer, Aliasing::InPlace, Aliasing::ResidualInPlace];
@@ -18,6 +18,8 @@ pub(crate) struct Variant {
     pub packet: u32,
     /// Packets that an invocation holds, for kernels that do.
     pub held: u32,
+    /// How tensors lie in memory, for kernels that bind them.
+    pub stored: Stored,
     /// Whether the layer's vectors stand in one buffer, for kernels that bind them.
     pub joint: bool,
     pub fused: Fused,
@@ -25,15 +27,17 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// The variant of a kernel for work, a grid and bindings like these, with what makes no difference to it left out.
-    pub fn new(kernel: Kernel, work: &Work, grid: &Grid, joint: bool, aliasing: Aliasing) -> Self {
+    /// The variant of a plan's stage for bindings like these, with what makes no difference to it left out.
+    pub fn new(plan: &Plan, stage: &Stage, joint: bool, aliasing: Aliasing) -> Self {
+        let Stage { kernel, ref grid, .. } = *stage;
         Self {
             kernel,
             view: if kernel.merges() { View::Rows } else { grid.view },
             packet: grid.packet,
             held: if kernel.holds() { grid.held } else { 0 },
+            stored: if kernel.merges() { Stored::default() } else { plan.stored() },
             joint: joint && kernel.row().binds_layer(),
-            fused: Fused::of(work, kernel),
+            fused: Fused::of(&plan.work(), kernel),
             aliasing,
         }
     }
@@ -44,7 +48,8 @@ impl Variant {
         let mut all = Vec::new();
         for kernel in Kernel::ALL {
             let row = kernel.row();
-            let packets: &[u32] = if kernel.merges() { &[1, 4] } else { &[1, 4, 16] };
+            let stored = if kernel.merges() { vec![Stored::default()] } else { Stored::ALL.to_vec() };
+            let packets: &[u32] = if kernel.merges() { &[1, 4] } else { packets(StorageType::Float16) };
             let views: &[View] = if kernel.merges() { &[View::Rows] } else { &[View::Planes, View::Rows] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
@@ -55,6 +60,7 @@ impl Variant {
                 held.len(),
                 ALIASINGS.len(),
                 joints.len(),
+                stored.len(),
                 functions.len(),
                 extras.len(),
             ];
@@ -65,20 +71,31 @@ impl Variant {
                 held: held[i[2]],
                 aliasing: ALIASINGS[i[3]],
                 joint: joints[i[4]],
-                fused: Fused { function: functions[i[5]], ..extras[i[6]] },
+                stored: stored[i[5]],
+                fused: Fused { function: functions[i[6]], ..extras[i[7]] },
             };
-            let valid = |i: &[usize]| {
-                let Self { fused, aliasing, .. } = of(i);
-                fused.is_of(kernel) && row.aliasings(&fused).contains(&aliasing)
-            };
-            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 3]].concat());
-            all.extend(plain.filter(|i| valid(i)).map(|i| of(&i)));
-            let sample = pairwise(&sizes, valid).into_iter().map(|i| of(&i));
-            all.extend(
-                sample.filter(|variant| variant.joint != joints[0] || variant.fused != Fused::default()),
-            );
+            let is_one = |i: &[usize]| of(i).exists();
+            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 4]].concat());
+            all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
+            let sample = pairwise(&sizes, is_one).into_iter().map(|i| of(&i));
+            let plain = |v: &Self| v.joint == joints[0] && v.stored == stored[0] && v.fused == extras[0];
+            all.extend(sample.filter(|variant| !plain(variant)));
         }
         all
+    }
+
+    /// Whether a plan may ask for it: packets go with storage, and what is fused with its kernel; and what shares a buffer
+    /// with what is written is read, but not as a part of the layer's one binding.
+    fn exists(&self) -> bool {
+        let Stored { storage, half_access } = self.stored;
+        let single = self.packet == 1 || !half_access;
+        let packs = self.kernel.merges() || (packets(storage).contains(&self.packet) && single);
+        let joined = |role: Role| self.joint && role.of_layer().is_some();
+        let row = self.kernel.row();
+        let mut bindings = row.bindings_with(&self.fused);
+        let reads = bindings.any(|(role, access)| access == Access::Read && !joined(role));
+        let aliases = row.aliasings(&self.fused).contains(&self.aliasing);
+        packs && self.fused.is_of(self.kernel) && aliases && (reads || self.aliasing != Aliasing::SameBuffer)
     }
 
     /// Quads in a packet.
@@ -92,7 +109,7 @@ impl Variant {
     }
 
     pub fn name(&self) -> String {
-        let Self { kernel, view, packet, held, joint, fused, aliasing } = self;
+        let Self { kernel, view, packet, held, stored, joint, fused, aliasing } = self;
         let mut name = kernel.row().entry.to_owned();
         if !kernel.merges() {
             name += &format!("_{view}");
@@ -101,6 +118,12 @@ impl Variant {
         if kernel.holds() {
             name += &format!("_held_{held}");
         }
+        name += match stored {
+            Stored { half_access: true, .. } => "_f16_halves",
+            Stored { storage: StorageType::Float32, .. } => "",
+            Stored { storage: StorageType::Float16, .. } => "_f16",
+            Stored { storage: StorageType::BFloat16, .. } => "_bf16",
+        };
         if kernel.row().binds_layer() && !joint {
             name += "_separate";
         }

@@ -8,7 +8,8 @@ use crate::kernels::Params;
 use crate::plan::{Op, Plan, PlanRequest, PreActivation, Work};
 use crate::tensor::{Bound, Tensor};
 
-/// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
+/// The tensors of a backward step. Offsets, usage and storage type as the forward step's: see
+/// [`Training`](crate::Training).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Backward<'a> {
@@ -224,7 +225,7 @@ impl BatchNorm {
         if backward.residual_gradient.is_some() && forward.residual.is_none() {
             return Err(PrepareError::NoResidual);
         }
-        let bytes = forward.shape.elements() * 4;
+        let bytes = forward.shape.bytes_of(forward.storage);
         let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>| {
             binding.as_ref().map(|binding| self.bound(tensor, binding, bytes)).transpose()
         };

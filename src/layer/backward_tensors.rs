@@ -32,7 +32,8 @@ impl Tensors {
         let reduce = learns || (apply && forward.statistics == Statistics::Batch);
         let dz = if accumulate { ResidualGradient::Add } else { ResidualGradient::Write };
         let residual_gradient = self.residual_gradient.as_ref().map(|_| dz);
-        let work = Work::from(Op::Backward { reduce, apply }).epilogue(forward.epilogue);
+        let work = Work::from(Op::Backward { reduce, apply });
+        let work = work.storage(forward.storage).epilogue(forward.epilogue);
         Work { pre_activation, residual_gradient, ..work }
     }
 

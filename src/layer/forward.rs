@@ -60,7 +60,8 @@ impl ForwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let tensors = layer.forward_tensors(self.plan().shape(), &tensors.into(), &self.vectors)?;
+        let bytes = self.prepared.plan.tensor_bytes();
+        let tensors = layer.forward_tensors(bytes, &tensors.into(), &self.vectors)?;
         let required = self.tensors.residual.is_some();
         if tensors.residual.is_some() != required {
             return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
@@ -78,6 +79,7 @@ impl ForwardStep {
     pub(super) fn forward(&self) -> Forward<'_> {
         Forward {
             shape: self.plan().shape(),
+            storage: self.plan().work().storage,
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
@@ -159,7 +161,7 @@ impl BatchNorm {
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { statistics, update_running, ref saved, plan: request, .. } = training;
+        let Training { statistics, update_running, ref saved, storage, plan: request, .. } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
@@ -177,10 +179,10 @@ impl BatchNorm {
                 Saved::Callers(bound)
             }
         };
-        let tensors = self.forward_tensors(shape, &training, &vectors)?;
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
         let joint = vectors.iter().any(|(role, _)| *role == Role::Layer);
-        let work = Work::from(op).epilogue(training.epilogue()).separate_vectors(!joint);
+        let work = Work::from(op).storage(storage).epilogue(training.epilogue()).separate_vectors(!joint);
+        let tensors = self.forward_tensors(work.bytes(shape), &training, &vectors)?;
         let plan = Plan::new(self.context.profile(), work, shape, request)?;
         let frozen = statistics == Statistics::Running;
         let params = Params {
@@ -201,11 +203,10 @@ impl BatchNorm {
     /// x, y and z, checked beside the layer's vectors.
     fn forward_tensors(
         &self,
-        shape: Shape,
+        bytes: u64,
         training: &Training<'_>,
         vectors: &[(Role, Bound)],
     ) -> Result<Tensors, PrepareError> {
-        let bytes = shape.elements() * 4;
         let input = self.bound(Tensor::Input, &training.input, bytes)?;
         let output = self.bound(Tensor::Output, &training.output, bytes)?;
         let residual = training.residual.as_ref();

@@ -22,7 +22,9 @@ pub use error::{DescriptorError, PrepareError, ReadError, StateError};
 pub use forward::ForwardStep;
 pub use norm::BatchNorm;
 pub use requests::{Evaluation, Statistics, Training};
+#[cfg(feature = "safetensors")]
+pub(crate) use state::NAMED;
 #[cfg(feature = "headless")]
 pub(crate) use state::mapped;
-pub use state::{State, read_states};
+pub use state::{LayerStateError, Names, State, StateTensor, TensorError, read_states, set_states};
 pub use step::Step;

@@ -79,9 +79,8 @@ impl Prepared {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
             let joint = of(&all, Role::Layer).is_some();
-            let work = self.plan.work();
-            let aliasing = aliasing(&Fused::of(&work, stage.kernel), stage, joint, &all);
-            let variant = Variant::new(stage.kernel, &work, &stage.grid, joint, aliasing);
+            let fused = Fused::of(&self.plan.work(), stage.kernel);
+            let variant = Variant::new(&self.plan, stage, joint, aliasing(&fused, stage, joint, &all));
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &all);
             Ok(Ready { variant, pipeline, groups })

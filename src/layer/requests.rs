@@ -1,6 +1,7 @@
 //! What forward steps are asked for.
 
 use crate::plan::{Activation, Epilogue, PlanRequest};
+use crate::tensor::StorageType;
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,14 +24,16 @@ pub struct Training<'a> {
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
+    pub(super) storage: StorageType,
     pub(super) plan: PlanRequest,
 }
 
 impl<'a> Training<'a> {
     /// Normalize with batch statistics and move the running ones.
     ///
-    /// `input` is x: a `STORAGE` buffer's range that holds the shape's float32 values; its offset a multiple of the
-    /// device's `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
+    /// `input` is x: a `STORAGE` buffer's range that holds the shape's values, float32 unless
+    /// [`storage`](Self::storage) says otherwise; its offset a multiple of the device's
+    /// `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
     /// place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
         Self {
@@ -41,6 +44,7 @@ impl<'a> Training<'a> {
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
+            storage: StorageType::default(),
             plan: PlanRequest::default(),
         }
     }
@@ -80,6 +84,13 @@ impl<'a> Training<'a> {
         Self { saved: Some(saved), ..self }
     }
 
+    /// How the values of x and y lie in memory, and those of dy and dx in the step's backward. Weight, bias, statistics,
+    /// gradients of parameters and all arithmetic are float32. Ranges must hold [`Shape::bytes_of`](crate::Shape::bytes_of)
+    /// bytes: a multiple of 4, also where the number of 16-bit values is odd.
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
+    }
+
     /// What to fix of the plan.
     pub fn plan(self, plan: PlanRequest) -> Self {
         Self { plan, ..self }
@@ -94,14 +105,15 @@ pub struct Evaluation<'a> {
     pub(super) output: wgpu::BufferBinding<'a>,
     pub(super) activation: Activation,
     pub(super) residual: Option<wgpu::BufferBinding<'a>>,
+    pub(super) storage: StorageType,
     pub(super) plan: PlanRequest,
 }
 
 /// The same tensors and epilogue, to [rebind](crate::ForwardStep::rebind) a step to: it is evaluation no more.
 impl<'a> From<Evaluation<'a>> for Training<'a> {
     fn from(evaluation: Evaluation<'a>) -> Self {
-        let Evaluation { input, output, activation, residual, plan } = evaluation;
-        Self { activation, residual, plan, ..Self::new(input, output) }
+        let Evaluation { input, output, activation, residual, storage, plan } = evaluation;
+        Self { activation, residual, storage, plan, ..Self::new(input, output) }
     }
 }
 
@@ -109,7 +121,14 @@ impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { input, output, activation: Activation::Identity, residual: None, plan: PlanRequest::default() }
+        Self {
+            input,
+            output,
+            activation: Activation::Identity,
+            residual: None,
+            storage: StorageType::default(),
+            plan: PlanRequest::default(),
+        }
     }
 
     /// As [`Training::activation`].
@@ -120,6 +139,11 @@ impl<'a> Evaluation<'a> {
     /// As [`Training::residual`].
     pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
         Self { residual: Some(residual), ..self }
+    }
+
+    /// How the values of x, y and z lie in memory, as [`Training::storage`] says.
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
     }
 
     /// What to fix of the plan.

@@ -27,6 +27,9 @@ pub struct DeviceProfile {
     pub max_storage_buffers: u32,
     /// What offsets of storage bindings are a multiple of, in bytes.
     pub alignment: u32,
+    /// Whether shaders may access float16 values of two bytes one by one (`wgpu::Features::SHADER_F16`). Where they may
+    /// not, atomics write what shares a word: slower, in odd planes and rows.
+    pub half_access: bool,
 }
 
 impl DeviceProfile {
@@ -39,6 +42,7 @@ impl DeviceProfile {
         max_binding: 128 << 20,
         max_storage_buffers: 8,
         alignment: 256,
+        half_access: false,
     };
 
     /// The profile of a device: its limits, and the costs of its adapter's class. Where nothing is known of the adapter, as
@@ -67,6 +71,7 @@ impl DeviceProfile {
                 .min(u64::from(u32::MAX) * 4),
             max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
             alignment: limits.min_storage_buffer_offset_alignment,
+            half_access: device.features().contains(wgpu::Features::SHADER_F16),
         }
     }
 
@@ -155,7 +160,8 @@ impl Display for DeviceProfile {
             self.max_storage_buffers,
             self.max_binding,
             self.alignment
-        )
+        )?;
+        f.write_str(if self.half_access { "; float16 by accesses of two bytes" } else { "" })
     }
 }
 

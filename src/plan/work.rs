@@ -22,6 +22,25 @@ pub struct Work {
     pub separate_vectors: bool,
 }
 
+/// How values lie in memory, and how kernels get at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Stored {
+    pub storage: StorageType,
+    /// Whether a kernel reads and writes two bytes at a time, in packets of one value. If not, two values share a word,
+    /// which is written by atomics, since its other half may be another invocation's.
+    pub half_access: bool,
+}
+
+impl Stored {
+    /// Every way there is, float32 first.
+    pub const ALL: [Self; 4] = [
+        Self { storage: StorageType::Float32, half_access: false },
+        Self { storage: StorageType::Float16, half_access: false },
+        Self { storage: StorageType::Float16, half_access: true },
+        Self { storage: StorageType::BFloat16, half_access: false },
+    ];
+}
+
 impl From<Op> for Work {
     fn from(op: Op) -> Self {
         Self {

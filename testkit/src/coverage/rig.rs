@@ -3,7 +3,7 @@
 
 use wgpu_batchnorm::{
     Activation, Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Epilogue, ForwardStep,
-    LayerBuffers, PlanRequest, Shape, Statistics, Training,
+    LayerBuffers, PlanRequest, Shape, Statistics, StorageType, Training,
 };
 
 use super::cases::Case;
@@ -13,6 +13,7 @@ use crate::layer::descriptor;
 use crate::layout::{Layout, feature_sums};
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
+use crate::stored;
 
 /// How what is written lies to what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub enum Wanted {
 
 /// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
 const EPS: f32 = 1.0 / 1024.0;
-/// What stands where something is to be written: a NaN of its own.
-const UNWRITTEN: u32 = 0xffc0_dead;
+/// What stands where something is to be written: a NaN of its own, and two float16 that are none.
+const UNWRITTEN: u32 = 0xffc0_feed;
+/// What stands in the half of a word behind an odd number of 16-bit values.
+const BEHIND: u16 = 0xa5a5;
 
 const X: usize = 0;
 const Y: usize = 1;
@@ -59,6 +62,7 @@ pub struct Rig {
     pub backward: BackwardStep,
     what: String,
     shape: Shape,
+    storage: StorageType,
     layout: Layout,
     wanted: Wanted,
     placement: Placement,
@@ -121,34 +125,35 @@ impl Rig {
         placement: Placement,
         epilogue: Epilogue,
     ) -> Self {
-        let Case { shape, plan } = case;
-        let (elements, features) = (shape.elements() as usize, shape.features() as usize);
+        let Case { shape, storage, plan } = case;
+        let (words, features) = ((shape.bytes_of(storage) / 4) as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5], &[elements; 2]].concat();
+        let lens = [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[words; 2]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}, {epilogue:?}");
+        let what = format!("{}, {wanted:?}, {placement:?}, {epilogue:?}", Case { plan, ..case });
         let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, shape, plan, &guarded, wanted, placement, epilogue)
+        let forward = forward(&norm, Case { plan, ..case }, &guarded, wanted, placement, epilogue)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
+        let elements = shape.elements() as usize;
         let z = if epilogue.residual { whole_numbers(elements, 7) } else { vec![0.0; elements] };
-        Self { forward, backward, what, shape, layout, wanted, placement, epilogue, z, stride, guarded }
+        Self { forward, backward, what, shape, storage, layout, wanted, placement, epilogue, z, stride, guarded }
     }
 
     /// Writes everything anew.
     pub fn reset(&self, x: &[f32], dy: &[f32]) {
         let c = self.layout.features;
-        let (in_place, unwritten) = (self.placement == Placement::InPlace, vec![UNWRITTEN; x.len()]);
-        let x = bits(x.iter().copied());
+        let (in_place, unwritten) = (self.placement == Placement::InPlace, self.unwritten());
+        let x = self.words(x.iter().copied());
         self.guarded.write(X, &x);
         // In place, the backward reads a copy of x.
         self.guarded.write(Y, if in_place { &x } else { &unwritten });
-        self.guarded.write(DY, &bits(dy.iter().copied()));
+        self.guarded.write(DY, &self.words(dy.iter().copied()));
         self.guarded.write(DX, &unwritten);
-        self.guarded.write(Z, &bits(self.z.iter().copied()));
+        self.guarded.write(Z, &self.words(self.z.iter().copied()));
         self.guarded.write(DZ, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
@@ -158,6 +163,18 @@ impl Rig {
         self.guarded.write(MEAN, &vec![0; c]);
         self.guarded.write(VAR, &bits(vec![1.0 - EPS; c]));
         self.guarded.write(BATCHES, &vec![6; c]);
+    }
+
+    /// The words of a tensor of the nearest values to these.
+    fn words(&self, values: impl Iterator<Item = f32>) -> Vec<u32> {
+        let bits: Vec<u32> = values.map(|value| stored::encode(self.storage, value)).collect();
+        stored::words(self.storage, &bits, BEHIND)
+    }
+
+    /// A tensor that nothing has written.
+    fn unwritten(&self) -> Vec<u32> {
+        let (len, half) = (self.shape.elements() as usize, self.storage.bytes() == 2);
+        stored::words(self.storage, &vec![if half { UNWRITTEN & 0xffff } else { UNWRITTEN }; len], BEHIND)
     }
 
     /// Runs forward and backward of these, and holds everything that there is against what must be there.
@@ -192,33 +209,45 @@ impl Rig {
         }
     }
 
+    /// Holds a tensor against these words, and where two values share one, against its halves.
+    #[track_caller]
+    fn same_tensor(&self, name: &str, got: &[u32], want: &[u32]) {
+        let len = self.shape.elements() as usize;
+        let of = |words: &[u32]| stored::bits(self.storage, words, len);
+        for (i, (got, want)) in of(got).into_iter().zip(of(want)).enumerate() {
+            let values = [got, want].map(|bits| stored::decode(self.storage, bits));
+            assert!(got == want || values == [0.0; 2], "{}: {name}[{i}] is {values:?}", self.what);
+        }
+        let behind = [got, want].map(|words| words[words.len() - 1] >> 16);
+        let odd = self.storage.bytes() == 2 && len % 2 == 1;
+        assert!(!odd || behind == [u32::from(BEHIND); 2], "{}: {behind:x?} is behind {name}", self.what);
+    }
+
     #[track_caller]
     fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32], [y, g]: [&[f32]; 2]) {
-        let y = y.iter().map(|y| y.to_bits());
-        let dx = g.iter().enumerate().map(|(i, g)| (g * weight(self.layout.feature(i))).to_bits());
-        let (x, dy) = (bits(x.iter().copied()), bits(dy.iter().copied()));
-        let unwritten = std::iter::repeat(UNWRITTEN);
+        let dx = g.iter().enumerate().map(|(i, g)| g * weight(self.layout.feature(i)));
+        let [dx, y, dz] = [self.words(dx), self.words(y.iter().copied()), self.words(g.iter().copied())];
+        let (x, dy) = (self.words(x.iter().copied()), self.words(dy.iter().copied()));
+        let unwritten = self.unwritten();
         let has_dx = self.wanted != Wanted::Parameters;
-        self.same("z", &got[Z], self.z.iter().map(|z| z.to_bits()));
-        match has_dx && self.epilogue.residual {
-            true => self.same("dz", &got[DZ], g.iter().map(|g| g.to_bits())),
-            false => self.same("what is not bound", &got[DZ], unwritten.clone()),
-        }
+        self.same_tensor("z", &got[Z], &self.words(self.z.iter().copied()));
+        let has_dz = has_dx && self.epilogue.residual;
+        self.same_tensor("dz", &got[DZ], if has_dz { &dz } else { &unwritten });
         if self.placement == Placement::InPlace {
-            self.same("y", &got[X], y);
-            self.same("the copy of x", &got[Y], x.into_iter());
-            self.same("what is not bound", &got[DX], unwritten);
+            self.same_tensor("y", &got[X], &y);
+            self.same_tensor("the copy of x", &got[Y], &x);
+            self.same_tensor("what is not bound", &got[DX], &unwritten);
             match has_dx {
-                true => self.same("dx", &got[DY], dx),
-                false => self.same("dy", &got[DY], dy.into_iter()),
+                true => self.same_tensor("dx", &got[DY], &dx),
+                false => self.same_tensor("dy", &got[DY], &dy),
             }
         } else {
-            self.same("x", &got[X], x.into_iter());
-            self.same("y", &got[Y], y);
-            self.same("dy", &got[DY], dy.into_iter());
+            self.same_tensor("x", &got[X], &x);
+            self.same_tensor("y", &got[Y], &y);
+            self.same_tensor("dy", &got[DY], &dy);
             match has_dx {
-                true => self.same("dx", &got[DX], dx),
-                false => self.same("what is not bound", &got[DX], unwritten),
+                true => self.same_tensor("dx", &got[DX], &dx),
+                false => self.same_tensor("what is not bound", &got[DX], &unwritten),
             }
         }
     }
@@ -282,6 +311,11 @@ impl Rig {
     pub fn shape(&self) -> Shape {
         self.shape
     }
+
+    /// A value that the storage type has, as has the layer's y of it, such that the mean of one of it is seen.
+    pub fn hot(&self) -> f32 {
+        if self.storage.bytes() == 2 { 64.0 } else { self.shape.count() as f32 }
+    }
 }
 
 fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
@@ -294,8 +328,7 @@ fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
 
 fn forward(
     norm: &BatchNorm,
-    shape: Shape,
-    plan: PlanRequest,
+    Case { shape, storage, plan }: Case,
     guarded: &Guarded,
     wanted: Wanted,
     placement: Placement,
@@ -307,6 +340,7 @@ fn forward(
         .statistics(Statistics::Running)
         .update_running(wanted == Wanted::All)
         .saved(guarded.binding(SAVED))
+        .storage(storage)
         .plan(plan);
     let training = if epilogue.residual { training.residual(guarded.binding(Z)) } else { training };
     norm.prepare_training(shape, training)
