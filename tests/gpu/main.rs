@@ -3,6 +3,7 @@
 //! Without an adapter, or with wgpu's noop backend only, every test fails and says what to install.
 
 mod accuracy;
+mod activations;
 mod backward;
 mod bindings;
 mod buffers;
