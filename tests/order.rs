@@ -72,6 +72,8 @@ fn a_reduction_waits_before_each_level_and_at_its_end() {
         "persistent",
         "split_sums",
         "finalize_gradients",
+        "gather_moments",
+        "gather_sums",
         "cached_gradient",
     ];
     for (name, source) in shaders(&kernels) {
@@ -114,7 +116,8 @@ fn surplus_groups_return_first_and_whole() {
 fn slots_past_the_end_are_clamped_or_compared() {
     for (name, source) in wgpu_batchnorm::shaders() {
         let main = body(&name, &source, entry(&name));
-        if name.starts_with("finalize") {
+        let merges = name.starts_with("finalize") || name.starts_with("gather");
+        if merges {
             in_order(
                 &name,
                 main,
@@ -126,7 +129,7 @@ fn slots_past_the_end_are_clamped_or_compared() {
             assert!(main.contains("clamped("), "{name}");
             assert!(body(&name, &source, "clamped").contains("min(slot, params.slots - 1u)"), "{name}");
         }
-        if !name.starts_with("finalize") {
+        if !merges {
             assert!(body(&name, &source, "begin_slice").contains("slot < params.slots"), "{name}");
         }
         if source.contains("fn writes(") {
