@@ -25,10 +25,21 @@ pub fn references(folder: &str) -> Vec<PathBuf> {
 /// Runs all cases of a folder, which has so many, and fails where a result is wrong or nothing was compared.
 #[track_caller]
 pub fn assert_passes(folder: &str, files: usize, run: impl Fn(&Case) -> Result<Results>) {
-    let references = references(folder);
-    assert_eq!(references.len(), files, "files in {folder}");
-    for path in references {
-        let case = read(&std::fs::read(&path).unwrap()).unwrap();
+    assert_those_pass(folder, files, |_| true, run);
+}
+
+/// The same of the folder's so many files that are of a kind.
+#[track_caller]
+pub fn assert_those_pass(
+    folder: &str,
+    files: usize,
+    of_kind: impl Fn(&Case) -> bool,
+    run: impl Fn(&Case) -> Result<Results>,
+) {
+    let cases = references(folder).into_iter().map(|path| read(&std::fs::read(path).unwrap()).unwrap());
+    let cases: Vec<Case> = cases.filter(of_kind).collect();
+    assert_eq!(cases.len(), files, "files in {folder}");
+    for case in cases {
         let report = compare(&case, &run(&case).unwrap());
         let (notes, note) = (report.notes.join("; "), case.metadata.get("note"));
         for row in &report.rows {

@@ -1,21 +1,14 @@
-//! Runs a case of 16-bit storage, epilogues, masks and parts on the GPU.
-
-use wgpu_batchnorm::Context;
-use wgpu_batchnorm::headless::Gpu;
+//! What of extended cases the GPU does not run yet.
 
 use super::case::Case;
-use super::results::Results;
 use super::tensor::Result;
 
-/// Runs the step of `case`, then its evaluation. Inputs are to be encoded in the case's storage type
-/// ([`encode`](crate::storage::encode)), and results decoded from it.
-pub fn run(_gpu: &Gpu, _context: &Context, case: &Case) -> Result<Results> {
-    let Case { storage, epilogue, .. } = case;
-    Err(format!(
-        "the GPU does not run extended cases yet: {storage} storage, {:?}{}{}{}",
-        epilogue.activation,
-        if epilogue.residual { ", a residual" } else { "" },
-        if case.steps.iter().any(|step| step.valid.is_some()) { ", a mask" } else { "" },
-        if case.steps.iter().any(|step| !step.parts.is_empty()) { ", parts" } else { "" },
-    ))
+/// An error for a case with a mask, or one that comes in parts.
+pub fn check(case: &Case) -> Result<()> {
+    let any = |is: fn(&super::case::Input) -> bool| case.steps.iter().any(is);
+    match (any(|step| step.valid.is_some()), any(|step| !step.parts.is_empty())) {
+        (false, false) => Ok(()),
+        (true, _) => Err("the GPU does not run cases with a mask yet".into()),
+        (_, true) => Err("the GPU does not run cases in parts yet".into()),
+    }
 }

@@ -140,7 +140,20 @@ impl Rig {
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
         let elements = shape.elements() as usize;
         let z = if epilogue.residual { whole_numbers(elements, 7) } else { vec![0.0; elements] };
-        Self { forward, backward, what, shape, storage, layout, wanted, placement, epilogue, z, stride, guarded }
+        Self {
+            forward,
+            backward,
+            what,
+            shape,
+            storage,
+            layout,
+            wanted,
+            placement,
+            epilogue,
+            z,
+            stride,
+            guarded,
+        }
     }
 
     /// Writes everything anew.
