@@ -2,7 +2,7 @@
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, StandardNormal};
-use testkit::stored::all_rounded;
+use testkit::storage::rounded;
 use wgpu_batchnorm::{Activation, BatchNormDescriptor, Epilogue, Shape, State, Statistics, StorageType, cpu};
 
 /// outer × features × inner values.
@@ -49,7 +49,7 @@ impl Problem {
             running_var: draw(0.2, 3.0),
             num_batches_tracked: 3,
         };
-        let [x, dy, z] = [11, 13, 17].map(|seed| all_rounded(storage, &tensor(extent, seed)));
+        let [x, dy, z] = [11, 13, 17].map(|seed| rounded(&tensor(extent, seed), storage));
         Self { extent, storage, x, dy, z, epilogue, state }
     }
 
