@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example conformance -- FILE.safetensors... [--out DIR]
 //!
-//! A file holds inputs and float64 results of batch normalization, in the format of tests/data/pytorch or of
-//! tests/data/onnx (its README tells what that is); any framework can write one. The GPU's results are printed as
+//! A file holds inputs and float64 results of batch normalization, in the format of tests/data/pytorch, of
+//! tests/data/extended or of tests/data/onnx (its README tells what that is); any framework can write one. The GPU's results are printed as
 //! errors scaled as tests/data/README.md says, and with --out written under the reference's names, for others to compare.
 //! Fails where a file cannot be read or run, or an error is beyond its tolerance.
 
@@ -13,17 +13,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
-use testkit::conformance::case::{Case, Format, Result};
+use testkit::conformance::case::{Case, Format};
 use testkit::conformance::compare::{Outcome, Report, compare};
 use testkit::conformance::encode::encode;
 use testkit::conformance::gpu::run;
+use testkit::conformance::read::read;
+use testkit::conformance::tensor::Result;
 use wgpu_batchnorm::Context;
 use wgpu_batchnorm::headless::Gpu;
 
 /// Checks batch normalization on this machine's GPU against reference files.
 #[derive(Parser)]
 struct Arguments {
-    /// Reference files, of PyTorch cases or ONNX tests.
+    /// Reference files, of PyTorch cases, extended cases or ONNX tests.
     #[arg(required = true, value_name = "FILE.safetensors")]
     files: Vec<PathBuf>,
     /// Write the GPU's results there, one file for each reference file and of the same name.
@@ -84,7 +86,7 @@ fn check(
     written: &mut Vec<PathBuf>,
 ) -> Result<Report> {
     let bytes = std::fs::read(file).map_err(|error| format!("cannot read the file: {error}"))?;
-    let case = Case::read(&bytes)?;
+    let case = read(&bytes)?;
     describe(&case);
     let results = run(gpu, context, &case)?;
     if let (Some(directory), Some(name)) = (out, file.file_name()) {
@@ -109,14 +111,15 @@ fn describe(case: &Case) {
     let text = |key: &str| case.metadata.get(key).map_or("", String::as_str);
     let momentum = case.momentum.map_or("none".into(), |momentum| (momentum as f32).to_string());
     let kind = match case.format {
+        Format::PyTorch if case.is_extended() => extended(case),
         Format::PyTorch => format!("PyTorch, {} data, {} storage", text("data"), text("storage")),
         Format::Onnx => format!("ONNX, training_mode {}", text("training_mode")),
     };
     let line = format!(
-        "{}: {} [{}], {} training steps, eps {:e}, momentum {momentum}; {kind}",
+        "{}: {} {:?}, {} training steps, eps {:e}, momentum {momentum}; {kind}",
         case.name,
         text("layout"),
-        text("shape"),
+        case.shape(case.steps.iter().chain(&case.evaluation).next().map_or(0, |input| input.batch)),
         case.steps.len(),
         case.eps as f32
     );
@@ -124,6 +127,15 @@ fn describe(case: &Case) {
     if !text("note").is_empty() {
         println!("  the file notes: {}", printable(text("note")));
     }
+}
+
+/// What a case has beside a layer on whole float32 tensors.
+fn extended(case: &Case) -> String {
+    let text = |key: &str| case.metadata.get(key).map_or("", String::as_str);
+    let mask = if case.steps.iter().any(|step| step.valid.is_some()) { ", masked" } else { "" };
+    let parts =
+        if text("parts").is_empty() { String::new() } else { format!(", parts of {}", text("parts")) };
+    format!("{}, epilogue {}, {} data{mask}{parts}", case.storage, text("epilogue"), text("data"))
 }
 
 /// Text from a file, without what a terminal would obey.

@@ -20,8 +20,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
-    BatchNorm, BatchNormDescriptor, Context, Evaluation, ForwardStep, Shape, State, Statistics, Training,
-    cpu, wgpu,
+    BatchNorm, BatchNormDescriptor, Context, Evaluation, ForwardStep, Shape, State, Training, cpu, wgpu,
 };
 
 const IMAGES: usize = 1797;
@@ -152,12 +151,12 @@ impl Run {
         let batches = || digits.training.chunks(batch * PIXELS);
         let epoch = || {
             let mut layer = cpu::Layer::new(&layer());
-            let train = |x: &[f32]| cpu::train(x, rows(x), &mut layer, Statistics::Batch, true).0;
+            let train = |x: &[f32]| cpu::train(x, rows(x), &mut layer, &cpu::Options::default()).y;
             let y: Vec<Vec<f64>> = batches().map(train).collect();
             (y, layer)
         };
         let (y_cpu, layer) = epoch();
-        let (y_all_cpu, _) = cpu::evaluate(&digits.all, rows(&digits.all), &layer);
+        let y_all_cpu = cpu::evaluate(&digits.all, rows(&digits.all), &layer, &cpu::Options::default()).y;
         let of_steps = y.chunks(batch * PIXELS).zip(&y_cpu).map(|(y, y_cpu)| of_tensor(y, y_cpu));
         let spread = layer.running_mean.iter().zip(&layer.running_var);
         let spread: Vec<f64> = spread.map(|(mean, var)| mean.abs().max(var.sqrt())).collect();
@@ -199,7 +198,9 @@ fn time_evaluation(
         path: step.plan().path().to_string(),
         bytes: step.plan().bytes_moved() as f64,
         gpu_seconds: median(progress, || time_on_gpu(gpu, record))? / STEPS as f64,
-        cpu_seconds: median(progress, || Ok(time(|| cpu::evaluate(&digits.all, rows(&digits.all), &layer))))?,
+        cpu_seconds: median(progress, || {
+            Ok(time(|| cpu::evaluate(&digits.all, rows(&digits.all), &layer, &cpu::Options::default())))
+        })?,
     })
 }
 

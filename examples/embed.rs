@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::num::NonZeroU64;
 
-use wgpu_batchnorm::{BatchNorm, BatchNormDescriptor, Context, Shape, Statistics, Training, cpu, wgpu};
+use wgpu_batchnorm::{BatchNorm, BatchNormDescriptor, Context, Shape, Training, cpu, wgpu};
 
 const STEPS: u32 = 5;
 
@@ -74,10 +74,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut y_cpu = Vec::new();
     for batch in 0..STEPS {
         let x: Vec<f32> = (0..images.elements() as u32).map(|i| noise(batch, i, images)).collect();
-        let (normalized, _) = cpu::train(&x, images, &mut first_cpu, Statistics::Batch, true);
+        let normalized = cpu::train(&x, images, &mut first_cpu, &cpu::Options::default()).y;
         let relu_sum = |line: &[f64]| line.iter().map(|v| v.max(0.0)).sum::<f64>() as f32;
         let x: Vec<f32> = normalized.chunks(12).map(relu_sum).collect();
-        (y_cpu, _) = cpu::train(&x, lines, &mut second_cpu, Statistics::Batch, true);
+        y_cpu = cpu::train(&x, lines, &mut second_cpu, &cpu::Options::default()).y;
     }
     result.map_async(wgpu::MapMode::Read, .., |_| {});
     device.poll(wgpu::PollType::wait_indefinitely())?;

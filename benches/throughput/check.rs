@@ -1,8 +1,8 @@
 //! Before anything is timed: the bench's own batch normalization on the CPU against the crate's float64 reference.
 
 use testkit::bench::shapes::Case;
+use wgpu_batchnorm::BatchNormDescriptor;
 use wgpu_batchnorm::cpu as reference;
-use wgpu_batchnorm::{BatchNormDescriptor, Statistics};
 
 use crate::cpu::{Layer, Layout};
 use crate::layer::shape;
@@ -34,7 +34,8 @@ fn check(case: &Case) {
     };
 
     layer.training_forward(&layout.runs(&x), &mut layout.runs_mut(&mut y));
-    let (required, saved) = reference::train(&x, shape, &mut twin, Statistics::Batch, true);
+    let options = reference::Options::default();
+    let reference::Forward { y: required, saved, .. } = reference::train(&x, shape, &mut twin, &options);
     close("y", &y, &required);
     let of =
         |statistic: fn(&crate::cpu::Feature) -> f32| layer.features.iter().map(statistic).collect::<Vec<_>>();
@@ -42,10 +43,11 @@ fn check(case: &Case) {
     close("running_var", &of(|f| f.running_var), &twin.running_var);
 
     layer.evaluation(&layout.runs(&x), &mut layout.runs_mut(&mut y));
-    close("y_eval", &y, &reference::evaluate(&x, shape, &twin).0);
+    close("y_eval", &y, &reference::evaluate(&x, shape, &twin, &options).y);
 
     layer.backward(&layout.runs(&x), &layout.runs(&dy), &mut layout.runs_mut(&mut y));
-    let (required, sums) = reference::backward(&x, &dy, shape, &saved, Statistics::Batch);
+    let reference::Gradients { dx: required, sums, .. } =
+        reference::backward(&x, &dy, shape, &saved, &options);
     close("dx", &y, &required);
     let of =
         |statistic: fn(&crate::cpu::Feature) -> f32| layer.features.iter().map(statistic).collect::<Vec<_>>();

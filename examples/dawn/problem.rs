@@ -91,8 +91,9 @@ impl Truth {
         let Problem { extent, x, dy, state } = problem;
         let shape = extent.shape();
         let mut layer = cpu::Layer::with_state(descriptor, state);
-        let (y, saved) = cpu::train(x, shape, &mut layer, statistics, update);
-        let (dx, sums) = cpu::backward(x, dy, shape, &saved, statistics);
+        let options = cpu::Options::default().statistics(statistics).update_running(update);
+        let cpu::Forward { y, saved, .. } = cpu::train(x, shape, &mut layer, &options);
+        let cpu::Gradients { dx, sums, .. } = cpu::backward(x, dy, shape, &saved, &options);
         let before = f64::from(before);
         let mut truth = Self {
             y_scale: y.iter().fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs())),

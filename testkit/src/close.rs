@@ -1,6 +1,6 @@
 //! Results of the layer held against the CPU reference, by the rule of [`scales`].
 
-use wgpu_batchnorm::{Shape, State, Statistics, cpu};
+use wgpu_batchnorm::{Shape, State, cpu};
 
 use crate::scales::{self, BACKWARD, FORWARD, Pass};
 use crate::train::Trained;
@@ -25,13 +25,10 @@ pub fn max_abs(values: &[f64]) -> f64 {
     values.iter().fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs()))
 }
 
-/// The truth of a forward pass: y, and what it was normalized with.
-pub type Forward = (Vec<f64>, Vec<cpu::Saved>);
-
 /// Holds y against what the CPU reference returned for the same x.
 #[track_caller]
-pub fn assert_output(what: &str, got: &[f32], shape: Shape, x: &[f32], want: &Forward, tolerance: f64) {
-    let (y, saved) = want;
+pub fn assert_output(what: &str, got: &[f32], shape: Shape, x: &[f32], want: &cpu::Forward, tolerance: f64) {
+    let cpu::Forward { y, saved, .. } = want;
     let scale = Pass::of(x, shape, saved).output(y, |i| i);
     let feature = feature_of_all(shape);
     assert_close(&format!("{what}: y"), got, y, |i| scale[feature(i)], tolerance);
@@ -45,9 +42,9 @@ pub fn assert_gradients(
     shape: Shape,
     [x, dy]: [&[f32]; 2],
     saved: &[cpu::Saved],
-    statistics: Statistics,
+    options: &cpu::Options<'_>,
 ) {
-    assert_gradients_within(what, [dx, dweight, dbias], shape, [x, dy], saved, statistics, BACKWARD);
+    assert_gradients_within(what, [dx, dweight, dbias], shape, [x, dy], saved, options, BACKWARD);
 }
 
 /// The same with a tolerance other than the ordinary one.
@@ -58,11 +55,11 @@ fn assert_gradients_within(
     shape: Shape,
     [x, dy]: [&[f32]; 2],
     saved: &[cpu::Saved],
-    statistics: Statistics,
+    options: &cpu::Options<'_>,
     tolerance: f64,
 ) {
-    let scales = Pass::of(x, shape, saved).gradients(dy);
-    let (want, sums) = cpu::backward(x, dy, shape, saved, statistics);
+    let cpu::Gradients { dx: want, dz, sums } = cpu::backward(x, dy, shape, saved, options);
+    let scales = Pass::of(x, shape, saved).gradients(&dz);
     if let Some(dx) = dx {
         let feature = feature_of_all(shape);
         assert_close(&format!("{what}: dx"), dx, &want, |i| scales.dx[feature(i)], tolerance);
@@ -99,14 +96,15 @@ pub fn assert_trained_within(
 ) {
     let mut after = before.clone();
     let has = before.descriptor;
-    let forward = cpu::train(x, shape, &mut after, Statistics::Batch, has.track_running_stats);
+    let options = cpu::Options::default();
+    let forward = cpu::train(x, shape, &mut after, &options);
     assert_output(what, &got.y, shape, x, &forward, forward_tolerance);
     assert_state(what, &got.state, &after, forward_tolerance);
     let dweight = has.weight.then_some(&got.dweight[..]);
     let dbias = has.bias.then_some(&got.dbias[..]);
     let gradients = [Some(&got.dx[..]), dweight, dbias];
-    let (saved, tolerance) = (&forward.1, backward_tolerance);
-    assert_gradients_within(what, gradients, shape, [x, dy], saved, Statistics::Batch, tolerance);
+    let (saved, tolerance) = (&forward.saved, backward_tolerance);
+    assert_gradients_within(what, gradients, shape, [x, dy], saved, &options, tolerance);
 }
 
 /// Holds the running statistics against the CPU reference.

@@ -27,6 +27,12 @@ impl Layout {
         i / self.inner % self.features
     }
 
+    /// Which of the batch's examples and positions the value at flat index `i` is at, all positions of an example in a
+    /// row.
+    pub fn position(&self, i: usize) -> usize {
+        i / (self.inner * self.features) * self.inner + i % self.inner
+    }
+
     /// Values per feature.
     pub fn count(&self) -> usize {
         self.outer * self.inner

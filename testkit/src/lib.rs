@@ -34,4 +34,6 @@ pub mod recording;
 #[cfg(feature = "layer")]
 pub mod scales;
 #[cfg(feature = "layer")]
+pub mod storage;
+#[cfg(feature = "layer")]
 pub mod train;

@@ -49,7 +49,8 @@ pub struct Pass<'a> {
     x: &'a [f32],
     layout: Layout,
     features: Vec<Feature>,
-    /// Largest magnitude of each feature's values.
+    valid: Option<&'a [bool]>,
+    /// Largest magnitude of each feature's valid values.
     largest: Vec<f64>,
     rounded_means: bool,
 }
@@ -63,12 +64,13 @@ pub struct Gradients {
 
 impl<'a> Pass<'a> {
     pub fn new(x: &'a [f32], layout: Layout, features: Vec<Feature>) -> Self {
-        let mut largest = vec![0.0f64; layout.features];
-        for (i, &x) in x.iter().enumerate() {
-            let c = layout.feature(i);
-            largest[c] = largest[c].max(x.abs().into());
-        }
-        Self { x, layout, features, largest, rounded_means: false }
+        let largest = largest(x, layout, None);
+        Self { x, layout, features, valid: None, largest, rounded_means: false }
+    }
+
+    /// Only these examples and positions have a part in results: [`Layout::position`] numbers them.
+    pub fn with_valid(self, valid: Option<&'a [bool]>) -> Self {
+        Self { valid, largest: largest(self.x, self.layout, valid), ..self }
     }
 
     /// The same of what the CPU reference saved.
@@ -99,10 +101,11 @@ impl<'a> Pass<'a> {
         (0..self.layout.features).map(|c| largest.max(floor(c))).collect()
     }
 
-    /// The scales of the gradients of a pass with this dy.
-    pub fn gradients(&self, dy: &[f32]) -> Gradients {
+    /// The scales of the gradients of a pass with this gradient of what the activation takes: dy where there is none.
+    /// It is 0 where no value is valid.
+    pub fn gradients(&self, dy: &[f64]) -> Gradients {
         let (layout, len) = (self.layout, dy.len());
-        let dy = |i: usize| f64::from(dy[i]);
+        let dy = |i: usize| dy[i];
         let invstd = |i: usize| self.features[layout.feature(i)].invstd;
         let xhat = |i: usize| self.deviation(i).abs() * invstd(i);
         let (mut largest_dy, mut largest_xhat) = (vec![0.0f64; layout.features], vec![0.0; layout.features]);
@@ -124,6 +127,9 @@ impl<'a> Pass<'a> {
     }
 
     fn deviation(&self, i: usize) -> f64 {
+        if !is_valid(self.layout, self.valid, i) {
+            return 0.0;
+        }
         f64::from(self.x[i]) - self.features[self.layout.feature(i)].mean
     }
 
@@ -134,6 +140,20 @@ impl<'a> Pass<'a> {
         let rounded = if self.rounded_means { 2.0 * ROUNDING * self.features[c].mean.abs() } else { 0.0 };
         (ROUNDING * self.largest[c]).max((SMALLEST_NORMAL + rounded) / tolerance)
     }
+}
+
+/// Whether the value at flat index `i` takes part.
+pub fn is_valid(layout: Layout, valid: Option<&[bool]>, i: usize) -> bool {
+    valid.is_none_or(|valid| valid[layout.position(i)])
+}
+
+fn largest(x: &[f32], layout: Layout, valid: Option<&[bool]>) -> Vec<f64> {
+    let mut largest = vec![0.0f64; layout.features];
+    for (i, &x) in x.iter().enumerate().filter(|(i, _)| is_valid(layout, valid, *i)) {
+        let c = layout.feature(i);
+        largest[c] = largest[c].max(x.abs().into());
+    }
+    largest
 }
 
 #[cfg(test)]

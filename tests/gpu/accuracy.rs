@@ -4,7 +4,7 @@ use testkit::close::{assert_state, assert_trained};
 use testkit::layer::{descriptor, layer};
 use testkit::random::{state, tensor};
 use testkit::train::train;
-use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, Statistics, cpu};
+use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, cpu};
 
 /// As many rows as one invocation may take, each invocation with a feature of its own.
 const SHAPE: Shape = Shape::rows(27_000, 8);
@@ -20,7 +20,7 @@ fn the_shift_follows_the_values() {
     x[..8].fill(1_234_567.0);
     let (d, before) = (descriptor(8), state(8, 602));
     let mut reference = cpu::Layer::with_state(&d, &before);
-    cpu::train(&x, SHAPE, &mut reference, Statistics::Batch, true);
+    cpu::train(&x, SHAPE, &mut reference, &cpu::Options::default());
     let got = train(&layer(&d, &before), SHAPE, &x, &x, one_invocation_per_feature());
     assert_state("an outlier first", &got.state, &reference, 1e-5);
 }
@@ -58,7 +58,7 @@ fn momentum_none_in_wide_packets() {
                 let (x, dy) = (tensor(shape, 606 + step as u64), tensor(shape, 609));
                 let got = train(&norm, shape, &x, &dy, plan);
                 assert_trained(&format!("step {step}, [{plan}]"), &got, shape, &reference, &x, &dy);
-                cpu::train(&x, shape, &mut reference, Statistics::Batch, true);
+                cpu::train(&x, shape, &mut reference, &cpu::Options::default());
             }
         }
     }

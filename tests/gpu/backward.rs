@@ -51,7 +51,8 @@ fn running_statistics_are_constants() {
     for shape in shapes() {
         let (x, dy, before) = (tensor(shape, 111), tensor(shape, 112), state(shape.features(), 113));
         let d = descriptor(shape.features());
-        let (_, saved) = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&d, &before));
+        let cpu::Forward { saved, .. } =
+            cpu::evaluate(&x, shape, &cpu::Layer::with_state(&d, &before), &cpu::Options::default());
         let norm = layer(&d, &before);
         let (xb, y, dyb) = (gpu().upload(&x), gpu().empty(x.len()), gpu().upload(&dy));
         // Through evaluation, and through a frozen layer in training.
@@ -70,7 +71,7 @@ fn running_statistics_are_constants() {
                 let [dx, dweight, dbias] = gradients.read();
                 let got = [Some(&dx[..]), Some(&dweight[..]), Some(&dbias[..])];
                 let what = format!("{shape}, [{plan}]");
-                assert_gradients(&what, got, shape, [&x, &dy], &saved, Statistics::Running);
+                assert_gradients(&what, got, shape, [&x, &dy], &saved, &cpu::Options::default());
             };
             let gradients = Buffers::new(shape);
             let back = prepare::backward(&norm, &evaluation, whole(&dyb), gradients.all(), plan);
@@ -88,7 +89,7 @@ fn running_statistics_are_constants() {
             let dx = values(&gradients.dx);
             let got = [Some(&dx[..]), None, None];
             let what = format!("{shape}, [{plan}], dx alone");
-            assert_gradients(&what, got, shape, [&x, &dy], &saved, Statistics::Running);
+            assert_gradients(&what, got, shape, [&x, &dy], &saved, &cpu::Options::default());
         }
     }
 }
@@ -100,7 +101,8 @@ fn one_hot_gradients() {
         let (x, before) = (tensor(shape, 121), state(shape.features(), 122));
         let d = descriptor(shape.features());
         let reference = cpu::Layer::with_state(&d, &before);
-        let (_, saved) = cpu::train(&x, shape, &mut reference.clone(), Statistics::Batch, false);
+        let cpu::Forward { saved, .. } =
+            cpu::train(&x, shape, &mut reference.clone(), &cpu::Options::default().update_running(false));
         let distance = |i: &usize| (f64::from(x[*i]) - saved[feature_of(shape, *i)].mean).abs();
         let nearest = (0..x.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
         let mut dy = vec![0.0; x.len()];
@@ -172,8 +174,12 @@ fn the_sums_of_dx_and_of_dx_xhat_vanish() {
     for shape in shapes() {
         let (x, dy, before) = (tensor(shape, 117), tensor(shape, 118), state(shape.features(), 119));
         let d = BatchNormDescriptor { eps: 1e-12, ..descriptor(shape.features()) };
-        let (_, saved) =
-            cpu::train(&x, shape, &mut cpu::Layer::with_state(&d, &before), Statistics::Batch, false);
+        let cpu::Forward { saved, .. } = cpu::train(
+            &x,
+            shape,
+            &mut cpu::Layer::with_state(&d, &before),
+            &cpu::Options::default().update_running(false),
+        );
         for plan in plans(shape) {
             let got = train(&layer(&d, &before), shape, &x, &dy, plan);
             let mut sums = vec![(0.0f64, 0.0f64, 0.0f64); saved.len()];

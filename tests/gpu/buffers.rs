@@ -10,7 +10,7 @@ use testkit::scales::FORWARD;
 use testkit::train::{Trained, evaluate, train};
 use wgpu_batchnorm::{
     Backward, BatchNorm, BatchNormDescriptor, BindingError, DescriptorError, LayerBuffers, PlanRequest,
-    PrepareError, ReadError, Shape, State, StateError, Statistics, Tensor, Training, cpu, wgpu,
+    PrepareError, ReadError, Shape, State, StateError, Tensor, Training, cpu, wgpu,
 };
 
 use crate::placement::{Arena, MARGIN};
@@ -204,7 +204,7 @@ fn saved_statistics_in_the_callers_buffer() {
     for (shape, features) in [(Shape::rows(40, 5), 5), (Shape::channels_first(5, 70, &[4, 4]), 70)] {
         let (x, dy, before) = (tensor(shape, 442), tensor(shape, 443), state(features, 444));
         let mut reference = cpu::Layer::with_state(&descriptor(features), &before);
-        let (_, truth) = cpu::train(&x, shape, &mut reference, Statistics::Batch, true);
+        let truth = cpu::train(&x, shape, &mut reference, &cpu::Options::default()).saved;
         for plan in paths() {
             let want = train(&layer(&descriptor(features), &before), shape, &x, &dy, plan);
             let norm = layer(&descriptor(features), &before);

@@ -156,7 +156,7 @@ fn a_state_is_what_work_submitted_before_left() {
     assert_eq!(values(&output).len(), x.len());
     let mut reference = cpu::Layer::with_state(&descriptor(8), &before);
     for _ in 0..3 {
-        cpu::train(&x, shape, &mut reference, wgpu_batchnorm::Statistics::Batch, true);
+        cpu::train(&x, shape, &mut reference, &cpu::Options::default());
     }
     testkit::close::assert_state("three steps", &read, &reference, testkit::scales::FORWARD);
 }

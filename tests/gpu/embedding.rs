@@ -7,7 +7,7 @@ use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
 use testkit::train::train;
 use testkit::{kernel, prepare};
-use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, PlanRequest, Shape, Statistics, cpu};
+use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, PlanRequest, Shape, cpu};
 
 #[test]
 fn everything_can_cross_threads() {
@@ -53,9 +53,14 @@ fn layers_and_the_callers_dispatches_share_a_pass() {
     .unwrap();
 
     let mut reference = cpu::Layer::with_state(&descriptor(6), &state6);
-    let (y, _) = cpu::train(&x, first, &mut reference, Statistics::Batch, true);
+    let y = cpu::train(&x, first, &mut reference, &cpu::Options::default()).y;
     let doubled: Vec<f32> = y.iter().map(|v| (v * 2.0) as f32).collect();
-    let want = cpu::evaluate(&doubled, second, &cpu::Layer::with_state(&descriptor(32), &state32));
+    let want = cpu::evaluate(
+        &doubled,
+        second,
+        &cpu::Layer::with_state(&descriptor(32), &state32),
+        &cpu::Options::default(),
+    );
     // Two layers, one rounding between them.
     assert_output("two layers", &values(&c), second, &doubled, &want, 4.0 * FORWARD);
 }
@@ -70,7 +75,7 @@ fn a_step_is_recorded_any_number_of_times() {
     gpu().run(|pass| (0..5).for_each(|_| step.record(pass))).unwrap();
     let mut reference = cpu::Layer::with_state(&descriptor(12), &before);
     for _ in 0..5 {
-        cpu::train(&x, shape, &mut reference, Statistics::Batch, true);
+        cpu::train(&x, shape, &mut reference, &cpu::Options::default());
     }
     assert_state("five steps", &read_state(&norm), &reference, FORWARD);
 }

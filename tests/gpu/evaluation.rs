@@ -7,7 +7,7 @@ use testkit::plans::{plans, without_path};
 use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
 use testkit::train::evaluate;
-use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, Statistics, cpu};
+use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, cpu};
 
 #[test]
 fn running_statistics_normalize_and_nothing_changes() {
@@ -24,7 +24,8 @@ fn running_statistics_normalize_and_nothing_changes() {
         let descriptor = descriptor(shape.features());
         let before = state(shape.features(), 3);
         let x = tensor(shape, 17);
-        let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
+        let want =
+            cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before), &cpu::Options::default());
         let requests: Vec<_> = match shape.elements() {
             0..10_000 => plans(shape).into_iter().map(without_path).collect(),
             _ => vec![PlanRequest::default()],
@@ -46,7 +47,7 @@ fn without_running_statistics_the_batch_normalizes() {
     let norm = layer(&descriptor, &before);
     let x = tensor(shape, 17);
     let mut reference = cpu::Layer::with_state(&descriptor, &before);
-    let want = cpu::train(&x, shape, &mut reference, Statistics::Batch, false);
+    let want = cpu::train(&x, shape, &mut reference, &cpu::Options::default().update_running(false));
     let y = evaluate(&norm, shape, &x, PlanRequest::default());
     assert_output("batch statistics", &y, shape, &x, &want, FORWARD);
     assert_eq!(read_state(&norm), cut(&descriptor, &before));
@@ -65,8 +66,9 @@ fn evaluation_that_cancels_against_the_bias() {
             let invstd = 1.0 / (before.running_var[c] + descriptor.eps).sqrt();
             before.bias[c] = -(100.0 + c as f32 - before.running_mean[c]) * invstd * before.weight[c];
         }
-        let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before));
-        assert!(max_abs(&want.0) < 1e-3, "required that y cancels");
+        let want =
+            cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before), &cpu::Options::default());
+        assert!(max_abs(&want.y) < 1e-3, "required that y cancels");
         for plan in plans(shape).into_iter().map(without_path) {
             let y = evaluate(&layer(&descriptor, &before), shape, &x, plan);
             assert_output(&format!("{shape}, [{plan}]"), &y, shape, &x, &want, FORWARD);

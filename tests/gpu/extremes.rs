@@ -108,7 +108,8 @@ fn evaluation_with_the_largest_running_variance_and_eps() {
         for eps in [1e-5, f32::MAX] {
             let d = bare(shape.features(), eps);
             let before = cut(&d, &before);
-            let want = cpu::evaluate(&x, shape, &cpu::Layer::with_state(&d, &before));
+            let want =
+                cpu::evaluate(&x, shape, &cpu::Layer::with_state(&d, &before), &cpu::Options::default());
             for plan in plans(shape).into_iter().map(without_path) {
                 let y = evaluate(&layer(&d, &before), shape, &x, plan);
                 assert!(y.iter().all(|v| v.is_finite()), "{shape}, [{plan}]");

@@ -8,7 +8,7 @@ use testkit::random::{state, tensor};
 use testkit::scales;
 use testkit::scales::BACKWARD;
 use testkit::train::{evaluate, train};
-use wgpu_batchnorm::{PlanRequest, Shape, State, Statistics, cpu};
+use wgpu_batchnorm::{PlanRequest, Shape, State, cpu};
 
 /// Data made of the standard tensor, feature by feature.
 fn mapped(shape: Shape, f: impl Fn(usize, f32) -> f32) -> Vec<f32> {
@@ -118,7 +118,7 @@ fn an_outlier_as_the_first_sample_spoils_nothing() {
         let before = state(shape.features(), 65);
         for plan in plans {
             let mut reference = cpu::Layer::with_state(&descriptor, &before);
-            let want = cpu::train(&x, shape, &mut reference, Statistics::Batch, true);
+            let want = cpu::train(&x, shape, &mut reference, &cpu::Options::default());
             let got = train(&layer(&descriptor, &before), shape, &x, &x, plan);
             let what = format!("{shape}, [{plan}]");
             assert_output(&what, &got.y, shape, &x, &want, tolerance);

@@ -22,7 +22,7 @@ fn check_in(context: &Context, shape: Shape, plans: &[PlanRequest]) {
     let before = state(shape.features(), 7);
     let (x, dy) = (tensor(shape, 11), tensor(shape, 13));
     let reference = cpu::Layer::with_state(&descriptor, &before);
-    let evaluated = cpu::evaluate(&x, shape, &reference);
+    let evaluated = cpu::evaluate(&x, shape, &reference, &cpu::Options::default());
     for &plan in plans {
         let what = format!("{shape}, [{plan}]");
         let norm = layer_in(context, &descriptor, &before);

@@ -24,7 +24,7 @@ fn steps(descriptor: BatchNormDescriptor<'static>) {
             let (x, dy) = (tensor(shape, 100 + u64::from(step)), tensor(shape, 200));
             let got = train(&norm, shape, &x, &dy, plan);
             assert_trained(&format!("{descriptor:?}, step {step}"), &got, shape, &reference, &x, &dy);
-            cpu::train(&x, shape, &mut reference, Statistics::Batch, descriptor.track_running_stats);
+            cpu::train(&x, shape, &mut reference, &cpu::Options::default());
         }
     }
 }
@@ -109,7 +109,8 @@ fn which_statistics_normalize_and_whether_buffers_move_are_independent() {
                 plan.path = path.filter(|_| !elementwise);
                 let norm = layer(&descriptor, &before);
                 let mut reference = cpu::Layer::with_state(&descriptor, &before);
-                let want = cpu::train(&x, shape, &mut reference, statistics, update);
+                let options = cpu::Options::default().statistics(statistics).update_running(update);
+                let want = cpu::train(&x, shape, &mut reference, &options);
                 let (y, after) =
                     forward(&norm, shape, &x, Choices { statistics, update_running: update, plan });
                 let what = format!("{statistics:?}, update {update}, [{plan}]");

@@ -1,18 +1,12 @@
-//! Reads a reference file into a [`Case`]: what to run, and the float64 truth to compare with.
-//!
-//! Two formats, both safetensors, told apart by their metadata: PyTorch cases (tests/data/scripts/gen_goldens.py
-//! describes them) and ONNX backend tests (tests/data/scripts/onnx_goldens.py).
+//! What a reference file holds: what to run, and the float64 truth to compare with.
 
 use std::collections::BTreeMap;
 
-use safetensors::Dtype;
+use wgpu_batchnorm::{Epilogue, StorageType};
 
 use super::file::File;
-use super::{onnx, pytorch};
+use super::tensor::{Result, Tensor};
 use crate::layout::Layout;
-
-/// A message that names what was required and what was given.
-pub type Result<T> = std::result::Result<T, String>;
 
 /// Whose semantics and tensor names a file follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,20 +15,25 @@ pub enum Format {
     Onnx,
 }
 
-/// A shape and its values; float32 and int64 tensors are widened, which is exact.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Tensor {
-    pub shape: Vec<usize>,
-    pub dtype: Dtype,
-    pub values: Vec<f64>,
-}
-
-/// The input of one pass through the layer.
+/// The input of one pass through the layer. Tensors are widened from the case's storage type to float32, which is exact.
 pub struct Input {
     pub batch: usize,
     pub x: Vec<f32>,
     /// Gradient of the pass's output; without it there is no backward pass.
     pub dy: Option<Vec<f32>>,
+    /// The residual, where the case's epilogue has one.
+    pub z: Option<Vec<f32>>,
+    /// Which examples and positions take part, all positions of an example in a row; None: all.
+    pub valid: Option<Vec<bool>>,
+    /// Examples of each part that the batch comes in; empty: it comes whole.
+    pub parts: Vec<usize>,
+}
+
+impl Input {
+    /// A whole batch with neither residual nor mask.
+    pub fn new(batch: usize, x: Vec<f32>, dy: Option<Vec<f32>>) -> Self {
+        Self { batch, x, dy, z: None, valid: None, parts: Vec::new() }
+    }
 }
 
 /// The running buffers.
@@ -74,6 +73,9 @@ pub struct Case {
     /// The evaluation after them.
     pub evaluation: Option<Input>,
     pub sampling: Option<Sampling>,
+    /// How x, dy and z lie in memory, and y, dx and dz shall.
+    pub storage: StorageType,
+    pub epilogue: Epilogue,
     /// Float64 results by the name of the float32 result they judge: y64.0 is the truth of y.0.
     pub truth: BTreeMap<String, Tensor>,
     /// Float32 results, for formats that store no others: good for a loose comparison.
@@ -83,20 +85,6 @@ pub struct Case {
 }
 
 impl Case {
-    /// Reads the bytes of a reference file.
-    pub fn read(bytes: &[u8]) -> Result<Case> {
-        let file = File::open(bytes)?;
-        if file.metadata.get("op").is_some_and(|op| op == "BatchNormalization") {
-            onnx::read(&file)
-        } else if file.metadata.contains_key("format_version") {
-            pytorch::read(&file)
-        } else {
-            Err("unknown kind of file: required metadata format_version (a PyTorch case) or \
-                 op BatchNormalization (an ONNX test), given neither"
-                .into())
-        }
-    }
-
     pub fn layout(&self, batch: usize) -> Layout {
         let positions = self.positions.iter().product();
         match self.features_last {
@@ -111,6 +99,14 @@ impl Case {
             true => [&[batch], &self.positions[..], &[self.features]].concat(),
             false => [&[batch, self.features], &self.positions[..]].concat(),
         }
+    }
+
+    /// Whether it takes more than a layer on whole float32 tensors.
+    pub fn is_extended(&self) -> bool {
+        let inputs = || self.steps.iter().chain(&self.evaluation);
+        self.storage != StorageType::Float32
+            || self.epilogue != Epilogue::default()
+            || inputs().any(|input| input.valid.is_some() || !input.parts.is_empty())
     }
 
     /// What the tensor names of step `k` end with.
@@ -133,8 +129,14 @@ impl Case {
     }
 
     /// A case of the file's name and shape, with nothing to run yet.
-    pub(super) fn new(file: &File, format: Format, eps: f64, momentum: Option<f64>) -> Result<(Case, usize)> {
-        let (batch, features, positions, features_last) = axes(file)?;
+    pub(super) fn new(
+        file: &File,
+        format: Format,
+        shape: &[usize],
+        eps: f64,
+        momentum: Option<f64>,
+    ) -> Result<(Case, usize)> {
+        let (batch, features, positions, features_last) = axes(file.text("layout")?, shape)?;
         let case = Case {
             name: file.text("name")?.into(),
             metadata: file.metadata.clone(),
@@ -150,6 +152,8 @@ impl Case {
             steps: Vec::new(),
             evaluation: None,
             sampling: None,
+            storage: StorageType::Float32,
+            epilogue: Epilogue::default(),
             truth: BTreeMap::new(),
             stored: BTreeMap::new(),
             skipped: Vec::new(),
@@ -174,9 +178,8 @@ impl Case {
     }
 }
 
-/// Batch, features and spatial axes of the file's shape, and whether its layout has the features last.
-fn axes(file: &File) -> Result<(usize, usize, Vec<usize>, bool)> {
-    let layout = file.text("layout")?;
+/// Batch, features and spatial axes of a shape in a layout, and whether the layout has the features last.
+fn axes(layout: &str, shape: &[usize]) -> Result<(usize, usize, Vec<usize>, bool)> {
     let (axes, features_last) = match layout {
         "nc" => (0, false),
         "ncl" => (1, false),
@@ -189,11 +192,10 @@ fn axes(file: &File) -> Result<(usize, usize, Vec<usize>, bool)> {
             return Err(format!("layout: required nc, ncl, nchw, ncdhw, nlc, nhwc or ndhwc, given {layout}"));
         }
     };
-    let text = file.text("shape")?;
-    let shape: Vec<usize> = (text.split(',').map(str::parse).collect::<std::result::Result<_, _>>())
-        .map_err(|_| format!("shape: required sizes between commas, given {text}"))?;
     if shape.len() != axes + 2 {
-        return Err(format!("shape: required {} axes for layout {layout}, given {text}", axes + 2));
+        let given: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let (required, given) = (axes + 2, given.join(","));
+        return Err(format!("shape: required {required} axes for layout {layout}, given {given}"));
     }
     Ok(match features_last {
         true => (shape[0], shape[axes + 1], shape[1..=axes].to_vec(), true),

@@ -1,10 +1,12 @@
 //! Judges the results of a case by its rules.
 
-use super::case::{Case, Tensor};
+use super::case::Case;
 use super::results::Results;
 use super::rule::{Against, At, Rule};
 use super::rules::rules;
+use super::tensor::Tensor;
 use crate::scales::SMALLEST_NORMAL;
+use crate::storage::excess;
 
 /// The verdict on one tensor.
 pub struct Row {
@@ -139,8 +141,10 @@ fn worst(rule: &Rule, got: &[f64], want: impl Fn(usize) -> Option<f64>) -> (f64,
             beyond[c] = true;
             continue;
         }
-        let error = if want.is_finite() {
-            let difference = (got - want).abs();
+        let error = if rule.at.is_padding(i) {
+            if got == 0.0 { 0.0 } else { f64::INFINITY }
+        } else if want.is_finite() {
+            let difference = excess(got, want, rule.storage);
             if difference > 0.0 && rule.scale[c].is_finite() {
                 difference / rule.scale[c]
             } else {

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize};
 use serde_json::Value;
+use wgpu_batchnorm::StorageType;
 
-use super::case::{Result, Tensor};
+use super::tensor::{Result, Tensor};
+use crate::storage;
 
 /// Tensors and metadata as a safetensors file; the same content gives the same bytes.
 pub fn encode(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
@@ -38,8 +40,12 @@ fn sort_header(file: &mut [u8]) -> serde_json::Result<()> {
 
 fn little_endian(tensor: &Tensor) -> Vec<u8> {
     let values = tensor.values.iter();
+    let stored = |storage| storage::encode(&values.clone().map(|&v| v as f32).collect::<Vec<_>>(), storage);
     match tensor.dtype {
-        Dtype::F32 => values.flat_map(|&v| (v as f32).to_le_bytes()).collect(),
+        Dtype::F32 => stored(StorageType::Float32),
+        Dtype::F16 => stored(StorageType::Float16),
+        Dtype::BF16 => stored(StorageType::BFloat16),
+        Dtype::U8 => values.map(|&v| v as u8).collect(),
         Dtype::I64 => values.flat_map(|&v| (v as i64).to_le_bytes()).collect(),
         _ => values.flat_map(|v| v.to_le_bytes()).collect(),
     }

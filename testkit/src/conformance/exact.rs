@@ -29,6 +29,7 @@ pub fn gradients(case: &Case, input: &Input, mean: &[f64], var: &[f64], constant
     let affine = case.weight.is_some();
     Gradients {
         dx: Some((0..dy.len()).map(dx).collect()),
+        dz: None,
         dweight: affine.then(|| round(&dweight)),
         dbias: affine.then(|| round(&dbias)),
     }
@@ -40,9 +41,9 @@ pub fn exact(case: &Case) -> Results {
     let mut running = case.buffers.as_ref().map(Running::new);
     for (k, input) in case.steps.iter().enumerate() {
         let layout = case.layout(input.batch);
-        let batch = Statistics::of(&input.x, layout);
+        let batch = Statistics::of(input, layout);
         let buffers = running.as_mut().zip(case.buffers.as_ref()).map(|(running, before)| {
-            running.update(&batch, layout.count(), case);
+            running.update(&batch, case);
             let batches = before.batches + k as u64 + 1;
             Buffers { mean: round(&running.mean), var: round(&running.var), batches }
         });
@@ -55,7 +56,7 @@ pub fn exact(case: &Case) -> Results {
     }
     results.evaluation = case.evaluation.as_ref().map(|input| {
         let layout = case.layout(input.batch);
-        let own = Statistics::of(&input.x, layout);
+        let own = Statistics::of(input, layout);
         let (mean, var) = running.as_ref().map_or((&own.mean, &own.var), |r| (&r.mean, &r.var));
         Evaluation {
             y: round(&normalize(case, &input.x, layout, mean, var)),

@@ -1,11 +1,13 @@
-//! A safetensors file as the readers of the two formats take it: by name, with errors that tell the name.
+//! A safetensors file as the readers of the formats take it: by name, with errors that tell the name.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use safetensors::{Dtype, SafeTensors};
+use wgpu_batchnorm::StorageType;
 
-use super::case::{Result, Tensor};
+use super::tensor::{Result, Tensor};
+use crate::storage;
 
 /// An open file.
 pub struct File<'a> {
@@ -40,13 +42,37 @@ impl<'a> File<'a> {
         Ok(view.shape().to_vec())
     }
 
+    /// A tensor's sizes in metadata.
+    pub fn sizes(&self, key: &str) -> Result<Vec<usize>> {
+        let text = self.text(key)?;
+        let sizes: Option<Vec<usize>> = text.split(',').map(|size| size.parse().ok()).collect();
+        sizes.ok_or_else(|| format!("{key}: required sizes between commas, given {text}"))
+    }
+
     pub fn float32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.stored(name, shape, StorageType::Float32)
+    }
+
+    /// A tensor of this storage type, widened to float32.
+    pub fn stored(&self, name: &str, shape: &[usize], storage: StorageType) -> Result<Vec<f32>> {
+        Ok(storage::decode(self.data(name, shape, dtype(storage))?, storage))
+    }
+
+    /// A tensor of bytes.
+    pub fn bytes(&self, name: &str, shape: &[usize]) -> Result<&'a [u8]> {
+        self.data(name, shape, Dtype::U8)
+    }
+
+    fn data(&self, name: &str, shape: &[usize], dtype: Dtype) -> Result<&'a [u8]> {
         let given = self.shape(name)?;
         let view = self.tensors.tensor(name).map_err(|error| error.to_string())?;
-        if view.dtype() != Dtype::F32 || given != shape {
-            return Err(format!("tensor {name}: required F32 {shape:?}, given {:?} {given:?}", view.dtype()));
+        if view.dtype() != dtype || given != shape {
+            let type_given = view.dtype();
+            return Err(format!(
+                "tensor {name}: required {dtype:?} {shape:?}, given {type_given:?} {given:?}"
+            ));
         }
-        Ok(elements(view.data(), f32::from_le_bytes))
+        Ok(view.data())
     }
 
     pub fn int64(&self, name: &str) -> Result<Vec<i64>> {
@@ -65,10 +91,30 @@ impl<'a> File<'a> {
             Dtype::F32 => elements(view.data(), |b| f32::from_le_bytes(b).into()),
             Dtype::F64 => elements(view.data(), f64::from_le_bytes),
             Dtype::I64 => elements(view.data(), |b| i64::from_le_bytes(b) as f64),
-            other => return Err(format!("tensor {name}: required F32, F64 or I64, given {other:?}")),
+            Dtype::F16 => widened(view.data(), StorageType::Float16),
+            Dtype::BF16 => widened(view.data(), StorageType::BFloat16),
+            Dtype::U8 => view.data().iter().map(|&byte| byte.into()).collect(),
+            other => {
+                return Err(format!(
+                    "tensor {name}: required F32, F16, BF16, F64, I64 or U8, given {other:?}"
+                ));
+            }
         };
         Ok(Tensor { shape, dtype: view.dtype(), values })
     }
+}
+
+/// The type of a tensor in a file.
+pub fn dtype(storage: StorageType) -> Dtype {
+    match storage {
+        StorageType::Float16 => Dtype::F16,
+        StorageType::BFloat16 => Dtype::BF16,
+        _ => Dtype::F32,
+    }
+}
+
+fn widened(data: &[u8], storage: StorageType) -> Vec<f64> {
+    storage::decode(data, storage).into_iter().map(f64::from).collect()
 }
 
 /// The little-endian numbers of `N` bytes each in `data`.

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::case::{Case, Result};
+use super::case::Case;
 use super::compare::compare;
+use super::read::read;
 use super::results::Results;
+use super::tensor::Result;
 
 /// The folder that holds them.
 pub fn data() -> PathBuf {
@@ -26,7 +28,7 @@ pub fn assert_passes(folder: &str, files: usize, run: impl Fn(&Case) -> Result<R
     let references = references(folder);
     assert_eq!(references.len(), files, "files in {folder}");
     for path in references {
-        let case = Case::read(&std::fs::read(&path).unwrap()).unwrap();
+        let case = read(&std::fs::read(&path).unwrap()).unwrap();
         let report = compare(&case, &run(&case).unwrap());
         let (notes, note) = (report.notes.join("; "), case.metadata.get("note"));
         for row in &report.rows {

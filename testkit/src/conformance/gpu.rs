@@ -4,14 +4,18 @@ use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
 use wgpu_batchnorm::{BatchNorm, Context, Evaluation, ForwardStep, Shape, State, Training};
 
-use super::case::{Buffers, Case, Input, Result};
-use super::layer;
+use super::case::{Buffers, Case, Input};
 use super::results::{self, Gradients, Results, Step};
+use super::tensor::Result;
+use super::{gpu_extended, layer};
 use crate::gpu::{download, whole};
 use crate::prepare;
 
 /// Runs all steps of `case` in order, then its evaluation.
 pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
+    if case.is_extended() {
+        return gpu_extended::run(gpu, context, case);
+    }
     let norm = BatchNorm::new(context, &layer::descriptor(case)?).map_err(said)?;
     norm.set_state(&gpu.queue, &layer::state(case)).map_err(said)?;
 
@@ -112,7 +116,12 @@ impl Tensors {
         })
         .map_err(said)?;
         let values = |buffer: Buffer| values(gpu, &buffer);
-        Ok(Gradients { dx: Some(values(dx)), dweight: dweight.map(values), dbias: dbias.map(values) })
+        Ok(Gradients {
+            dx: Some(values(dx)),
+            dz: None,
+            dweight: dweight.map(values),
+            dbias: dbias.map(values),
+        })
     }
 }
 

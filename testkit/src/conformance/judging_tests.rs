@@ -1,21 +1,27 @@
 //! That exact results pass, and that the errors a wrong layer makes do not.
 
-use super::case::{Case, Format, Result};
+use wgpu_batchnorm::StorageType;
+
+use super::case::{Case, Format, Input};
 use super::compare::{Outcome, compare};
+use super::cpu;
 use super::exact::{exact, gradients};
 use super::files::{data, references};
+use super::read;
 use super::results::Results;
 use super::statistics::Statistics;
+use super::tensor::Result;
+use crate::storage::{decode, encode};
 
 fn read(name: &str) -> Result<Case> {
     let path = data().join(format!("{name}.safetensors"));
-    Case::read(&std::fs::read(path).map_err(|error| error.to_string())?)
+    read::read(&std::fs::read(path).map_err(|error| error.to_string())?)
 }
 
 /// Errors of a case's tensors after `spoil` has had the exact results.
 fn failures(name: &str, spoil: impl Fn(&Case, &mut Results)) -> Result<Vec<String>> {
     let case = read(name)?;
-    let mut results = exact(&case);
+    let mut results = if case.is_extended() { cpu::run(&case)? } else { exact(&case) };
     spoil(&case, &mut results);
     let report = compare(&case, &results);
     Ok(report.rows.iter().filter(|row| row.failed()).map(|row| row.tensor.clone()).collect())
@@ -26,7 +32,7 @@ fn exact_results_pass_every_file() -> Result<()> {
     let mut files = 0;
     for folder in ["pytorch", "pytorch-extra", "onnx"] {
         for path in references(folder) {
-            let case = Case::read(&std::fs::read(&path).map_err(|e| e.to_string())?)?;
+            let case = read::read(&std::fs::read(&path).map_err(|e| e.to_string())?)?;
             let report = compare(&case, &exact(&case));
             for row in &report.rows {
                 assert!(!row.failed(), "{}: {} {:?} {}", case.name, row.tensor, row.outcome, row.note);
@@ -39,6 +45,96 @@ fn exact_results_pass_every_file() -> Result<()> {
         }
     }
     assert!(files > 30 + 9, "{files}");
+    Ok(())
+}
+
+#[test]
+fn the_reference_passes_every_extended_file() -> Result<()> {
+    for path in references("extended") {
+        let case = read::read(&std::fs::read(&path).map_err(|e| e.to_string())?)?;
+        let report = compare(&case, &cpu::run(&case)?);
+        let compared = report.rows.iter().filter(|row| row.outcome != Outcome::Skipped && !row.failed());
+        // Every tensor of the truth, and no other.
+        let compared: Vec<&String> = compared.map(|row| &row.tensor).collect();
+        assert_eq!(
+            (compared.len(), report.rows.len()),
+            (case.truth.len(), case.truth.len()),
+            "{}",
+            case.name
+        );
+        assert_eq!(case.truth.len(), if case.epilogue.residual { 15 } else { 13 }, "{}", case.name);
+    }
+    Ok(())
+}
+
+/// The next value of a storage type, away from 0.
+fn next(value: f32, storage: StorageType) -> f32 {
+    let mut bytes = encode(&[value], storage);
+    let bits = u16::from_le_bytes([bytes[0], bytes[1]]) + 1;
+    bytes.copy_from_slice(&bits.to_le_bytes());
+    decode(&bytes, storage)[0]
+}
+
+#[test]
+fn a_stored_value_beside_the_nearest_is_found() -> Result<()> {
+    for (name, storage) in [
+        ("extended/x_nchw_4x6x8x8_f16", StorageType::Float16),
+        ("extended/x_nhwc_2x5x5x12_bf16", StorageType::BFloat16),
+    ] {
+        let spoiled = failures(name, |case, results| {
+            let Results { steps, evaluation } = results;
+            // The values nearest to what is stored of them: their neighbours are nearly a unit away.
+            let spoil = |name: &str, values: &mut [f32]| {
+                let truth = &case.truth[name].values;
+                let distance = |i: usize| ((f64::from(values[i]) - truth[i]) / truth[i]).abs();
+                let large = (0..values.len()).filter(|&i| truth[i].abs() > 0.1);
+                let nearest = large.min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+                values[nearest.unwrap()] = next(values[nearest.unwrap()], storage);
+            };
+            spoil("y", &mut steps[0].y);
+            spoil("dx", steps[0].gradients.dx.as_mut().unwrap());
+            spoil("y_eval", &mut evaluation.as_mut().unwrap().y);
+        });
+        assert_eq!(spoiled?, ["y", "dx", "y_eval"], "{name}");
+        // Cut instead of rounded.
+        let cut = failures(name, |case, results| {
+            let bits = if storage == StorageType::Float16 { 13 } else { 16 };
+            let y = case.truth["y"].values.iter();
+            results.steps[0].y = y.map(|&y| f32::from_bits((y as f32).to_bits() >> bits << bits)).collect();
+        });
+        assert_eq!(cut?, ["y"], "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_in_the_options_is_found() -> Result<()> {
+    // Padding that is not exactly 0.
+    let padding = failures("extended/x_nhwc_2x5x5x7_mask_relu", |case, results| {
+        let (layout, valid) = (case.layout(2), case.steps[0].valid.as_ref().unwrap());
+        let padding = (0..results.steps[0].y.len()).find(|&i| !valid[layout.position(i)]).unwrap();
+        results.steps[0].y[padding] = 1e-30;
+        results.steps[0].gradients.dx.as_mut().unwrap()[padding] = 1e-30;
+    });
+    assert_eq!(padding?, ["y", "dx"]);
+    // The gradient of the residual, not stopped by the rectifier.
+    let residual = failures("extended/x_nhwc_3x4x4x20_add_relu", |case, results| {
+        results.steps[0].gradients.dz.clone_from(&case.steps[0].dy);
+    });
+    assert_eq!(residual?, ["dz"]);
+    // Statistics of the last part alone.
+    let parts = failures("extended/x_nc_40x9_parts", |case, results| {
+        let last = &case.steps[0].x[8 * 9..];
+        let last = Statistics::of(&Input::new(32, last.to_vec(), None), case.layout(32));
+        let round = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
+        results.steps[0].batch = Some((round(&last.mean), round(&last.var)));
+    });
+    assert_eq!(parts?, ["batch_mean", "batch_var"]);
+    // A variance of 0 / 0 of the one valid value.
+    let one = failures("extended/x_ncl_2x3x8_mask_one", |_, results| {
+        results.steps[0].buffers.as_mut().unwrap().var[1] = f32::NAN;
+    });
+    assert_eq!(one?, ["running_var"]);
     Ok(())
 }
 
@@ -60,7 +156,7 @@ fn the_smallest_error_beyond_the_tolerance_is_found() -> Result<()> {
 fn a_wrong_convention_is_found() -> Result<()> {
     // The biased variance in the running buffer.
     let biased = failures("pytorch/nc_1000x16", |case, results| {
-        let var = Statistics::of(&case.steps[0].x, case.layout(1000)).var;
+        let var = Statistics::of(&case.steps[0], case.layout(1000)).var;
         if let (Some(before), Some(after)) = (&case.buffers, &mut results.steps[0].buffers) {
             for ((after, before), var) in after.var.iter_mut().zip(&before.var).zip(&var) {
                 *after = 0.9 * before + 0.1 * *var as f32;
@@ -70,7 +166,7 @@ fn a_wrong_convention_is_found() -> Result<()> {
     assert_eq!(biased?, ["running_var"]);
     // The gradient through constant statistics where they depend on x.
     let frozen = failures("pytorch/nc_17x16", |case, results| {
-        let batch = Statistics::of(&case.steps[0].x, case.layout(17));
+        let batch = Statistics::of(&case.steps[0], case.layout(17));
         results.steps[0].gradients = gradients(case, &case.steps[0], &batch.mean, &batch.var, true);
     });
     assert_eq!(frozen?, ["dx"]);
@@ -87,7 +183,7 @@ fn a_wrong_convention_is_found() -> Result<()> {
 fn the_rounding_of_simple_designs_is_found() -> Result<()> {
     // a·x + b in float32, at mean/std 1e4.
     let failed = failures("pytorch/nc_256x8_large_mean", |case, results| {
-        let batch = Statistics::of(&case.steps[0].x, case.layout(256));
+        let batch = Statistics::of(&case.steps[0], case.layout(256));
         for (i, y) in results.steps[0].y.iter_mut().enumerate() {
             let c = i % 8;
             let a = case.weight(c) / (batch.var[c] + case.eps).sqrt();

@@ -2,7 +2,8 @@
 
 use wgpu_batchnorm::{BatchNormDescriptor, Convention, Shape, State};
 
-use super::case::{Case, Format, Result};
+use super::case::{Case, Format};
+use super::tensor::Result;
 
 pub fn descriptor(case: &Case) -> Result<BatchNormDescriptor<'_>> {
     Ok(BatchNormDescriptor {

@@ -6,17 +6,21 @@ pub mod case;
 pub mod compare;
 pub mod cpu;
 pub mod encode;
+mod extended;
 mod file;
 pub mod files;
 mod formula;
 pub mod gpu;
+mod gpu_extended;
 mod layer;
 mod onnx;
 mod pytorch;
+pub mod read;
 pub mod results;
 mod rule;
 mod rules;
 mod statistics;
+pub mod tensor;
 
 #[cfg(test)]
 mod exact;

@@ -2,16 +2,22 @@
 
 use safetensors::Dtype;
 
-use super::case::{Buffers, Case, Format, Input, Result, Tensor};
+use super::case::{Buffers, Case, Format, Input};
 use super::file::File;
 use super::statistics::{Running, Statistics, normalize};
+use super::tensor::{Result, Tensor};
 
 /// ONNX files hold float32 results only, so their truth is computed here.
 pub fn read(file: &File) -> Result<Case> {
     // ONNX attributes are float32.
     let momentum = file.number::<f32>("momentum")?;
-    let (mut case, batch) =
-        Case::new(file, Format::Onnx, file.number::<f32>("epsilon")?.into(), Some(momentum.into()))?;
+    let (mut case, batch) = Case::new(
+        file,
+        Format::Onnx,
+        &file.sizes("shape")?,
+        file.number::<f32>("epsilon")?.into(),
+        Some(momentum.into()),
+    )?;
     let per_feature = [case.features];
     case.weight = Some(file.float32("s", &per_feature)?);
     case.bias = Some(file.float32("bias", &per_feature)?);
@@ -21,7 +27,7 @@ pub fn read(file: &File) -> Result<Case> {
         batches: 0,
     };
     let (shape, layout) = (case.shape(batch), case.layout(batch));
-    let input = Input { batch, x: file.float32("x", &shape)?, dy: None };
+    let input = Input::new(batch, file.float32("x", &shape)?, None);
 
     let mut running = Running::new(&buffers);
     let y = match file.number::<u32>("training_mode")? {
@@ -31,9 +37,9 @@ pub fn read(file: &File) -> Result<Case> {
             y
         }
         1 => {
-            let statistics = Statistics::of(&input.x, layout);
+            let statistics = Statistics::of(&input, layout);
             let y = normalize(&case, &input.x, layout, &statistics.mean, &statistics.var);
-            running.update(&statistics, layout.count(), &case);
+            running.update(&statistics, &case);
             let per_feature = |values| Tensor { shape: vec![case.features], dtype: Dtype::F64, values };
             case.truth.insert("output_mean".into(), per_feature(running.mean));
             case.truth.insert("output_var".into(), per_feature(running.var));

@@ -2,13 +2,18 @@
 
 use safetensors::Dtype;
 
-use super::case::{Buffers, Case, Format, Input, Result, Sampling};
+use super::case::{Buffers, Case, Format, Input, Sampling};
 use super::file::File;
 use super::formula;
+use super::tensor::Result;
 
 /// Reads the layer, its inputs and the truth.
 pub fn read(file: &File) -> Result<Case> {
-    let (mut case, batch) = layer(file)?;
+    let version = file.text("format_version")?;
+    if version != "1" {
+        return Err(format!("format_version: required 1, given {version}"));
+    }
+    let (mut case, batch) = layer(file, &file.sizes("shape")?)?;
     let steps: usize = file.number("steps")?;
     match file.text("storage")? {
         "full" => stored_inputs(file, &mut case, steps)?,
@@ -20,26 +25,28 @@ pub fn read(file: &File) -> Result<Case> {
         case.skipped.push(("y_eval".into(), "the file has no xe".into()));
         case.skip_gradients("eval_", "", "xe");
     }
+    truth(file, &mut case)?;
+    Ok(case)
+}
+
+/// Takes in the results of a file.
+pub fn truth(file: &File, case: &mut Case) -> Result<()> {
     for name in file.tensors.names() {
         let tensor = file.tensor(name)?;
         if tensor.dtype == Dtype::F64 || name.starts_with("num_batches_tracked") && !name.ends_with("_in") {
             case.truth.insert(name.replacen("64", "", 1), tensor);
         }
     }
-    Ok(case)
+    Ok(())
 }
 
-/// A case with the layer's constants and vectors, and the batch size of its first step.
-fn layer(file: &File) -> Result<(Case, usize)> {
-    let version = file.text("format_version")?;
-    if version != "1" {
-        return Err(format!("format_version: required 1, given {version}"));
-    }
+/// A case with the layer's constants and vectors, and the batch size of its first step, whose x has this shape.
+pub fn layer(file: &File, shape: &[usize]) -> Result<(Case, usize)> {
     let momentum = match file.text("momentum")? {
         "none" => None,
         _ => Some(file.number("momentum")?),
     };
-    let (mut case, batch) = Case::new(file, Format::PyTorch, file.number("eps")?, momentum)?;
+    let (mut case, batch) = Case::new(file, Format::PyTorch, shape, file.number("eps")?, momentum)?;
     let features: usize = file.number("features")?;
     if features != case.features {
         return Err(format!("features: required {} by the shape, given {features}", case.features));
@@ -83,11 +90,11 @@ fn stored_input(file: &File, case: &mut Case, kind: &str, suffix: &str) -> Resul
     let x = file.float32(&format!("x{kind}{suffix}"), &shape)?;
     let dy = format!("dy{kind}{suffix}");
     if file.has(&dy) {
-        return Ok(Input { batch, x, dy: Some(file.float32(&dy, &shape)?) });
+        return Ok(Input::new(batch, x, Some(file.float32(&dy, &shape)?)));
     }
     let prefix = if kind.is_empty() { "" } else { "eval_" };
     case.skip_gradients(prefix, suffix, &dy);
-    Ok(Input { batch, x, dy: None })
+    Ok(Input::new(batch, x, None))
 }
 
 /// Inputs from the formula, each held against the file's checksum.
@@ -108,7 +115,7 @@ fn sampled_inputs(file: &File, case: &mut Case, batch: usize) -> Result<()> {
         let (len, layout) = (case.len(batch)?, case.layout(batch));
         let x = checked(&x, formula::input(seed(&x)?, len, |i| layout.feature(i)))?;
         let dy = checked(&dy, formula::uniform(seed(&dy)?, len))?;
-        Ok(Input { batch, x, dy: Some(dy) })
+        Ok(Input::new(batch, x, Some(dy)))
     };
     let index = |name: &str, len: usize| -> Result<Vec<usize>> {
         let place = |i: i64| {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use safetensors::Dtype;
+use wgpu_batchnorm::{Activation, Epilogue, StorageType};
 
-use super::case::{Case, Format, Result, Tensor};
+use super::case::{Case, Format};
 use super::encode::encode;
 use super::file::File;
-use super::files::data;
+use super::files::{data, references};
+use super::read::read;
+use super::tensor::{Result, Tensor};
 use crate::layout::Layout;
 
 type Tensors = BTreeMap<String, Tensor>;
@@ -24,7 +27,7 @@ fn changed(name: &str, change: impl Fn(&mut Tensors, &mut Metadata)) -> Result<C
     }
     let mut metadata = file.metadata.clone();
     change(&mut tensors, &mut metadata);
-    Case::read(&encode(&tensors, &metadata)?)
+    read(&encode(&tensors, &metadata)?)
 }
 
 fn error(name: &str, change: impl Fn(&mut Tensors, &mut Metadata)) -> String {
@@ -50,8 +53,59 @@ fn every_layout_and_option_is_read() -> Result<()> {
 
     let case = changed("onnx/test_batchnorm_epsilon_training_mode", |_, _| {})?;
     assert_eq!((case.format, case.steps.len(), case.evaluation.is_some()), (Format::Onnx, 1, false));
-    assert!(case.truth.contains_key("output_var") && case.stored.contains_key("output_var"));
+    assert!(
+        !case.is_extended()
+            && case.truth.contains_key("output_var")
+            && case.stored.contains_key("output_var")
+    );
     Ok(())
+}
+
+#[test]
+fn what_extended_cases_add_is_read() -> Result<()> {
+    let case = changed("extended/x_nchw_3x4x5x5_bf16_add_relu", |_, _| {})?;
+    let (step, evaluation) = (&case.steps[0], case.evaluation.as_ref().unwrap());
+    assert_eq!((case.storage, case.shape(step.batch)), (StorageType::BFloat16, vec![3, 4, 5, 5]));
+    assert_eq!((case.epilogue.activation, case.epilogue.residual), (Activation::Relu, true));
+    assert_eq!(step.z.as_ref().map(Vec::len), Some(300));
+    assert!(evaluation.z.is_some() && case.truth.contains_key("eval_dz"));
+
+    let case = changed("extended/x_ncl_5x4x11_lengths", |_, _| {})?;
+    let valid = case.steps[0].valid.as_ref().unwrap();
+    assert!(valid.len() == 55 && valid[..11].iter().all(|valid| *valid) && valid[44] && !valid[45]);
+    assert!(case.evaluation.is_some_and(|evaluation| evaluation.valid.is_none()));
+
+    let case = changed("extended/x_nchw_6x3x7x7_f16_parts", |_, _| {})?;
+    assert_eq!((case.storage, &case.steps[0].parts[..]), (StorageType::Float16, &[1, 2, 3][..]));
+    assert_eq!((case.epilogue, &case.steps[0].valid), (Epilogue::default(), &None));
+    for path in references("extended") {
+        let case = read(&std::fs::read(&path).map_err(|error| error.to_string())?)?;
+        assert!(case.is_extended(), "{}", case.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_an_extended_case_cannot_be_is_named() {
+    let with = |key: &str, value: &str| {
+        error("extended/x_nchw_6x3x7x7_f16_parts", |_, metadata| {
+            metadata.insert(key.into(), value.into());
+        })
+    };
+    assert_eq!(with("format", "3"), "format: required 2, given 3");
+    assert_eq!(with("dtype", "f8"), "dtype: required f32, f16 or bf16, given f8");
+    assert_eq!(with("epilogue", "tanh"), "epilogue: required none, relu or add_relu, given tanh");
+    assert_eq!(with("dtype", "bf16"), "tensor x: required BF16 [6, 3, 7, 7], given F16 [6, 3, 7, 7]");
+    assert_eq!(with("epilogue", "add_relu"), "tensor z is missing");
+    for parts in ["1,2", "1,2,3,1", "1,x,3", "1,-1,6", "18446744073709551615,7"] {
+        let required = "parts: required sizes between commas that add up to 6";
+        assert_eq!(with("parts", parts), format!("{required}, given {parts}"));
+    }
+    let mask = |change: fn(&mut Tensor)| {
+        error("extended/x_ncl_2x3x8_mask_one", |tensors, _| change(tensors.get_mut("mask").unwrap()))
+    };
+    assert_eq!(mask(|mask| mask.values[3] = 2.0), "mask: required 0 and 1, given 2");
+    assert_eq!(mask(|mask| mask.shape = vec![16]), "tensor mask: required U8 [2, 8], given U8 [16]");
 }
 
 #[test]
@@ -133,10 +187,10 @@ fn damaged_files_are_errors() -> Result<()> {
     let path = data().join("pytorch/nc_3x3.safetensors");
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     for length in [0, 7, 8, 100, bytes.len() - 1] {
-        let message = Case::read(&bytes[..length]).err().unwrap_or_default();
+        let message = read(&bytes[..length]).err().unwrap_or_default();
         assert!(message.starts_with("not a safetensors file"), "{length}: {message}");
     }
-    assert!(Case::read(&[255; 64]).is_err());
+    assert!(read(&[255; 64]).is_err());
     let message = error("pytorch/nc_3x3", |tensors, _| {
         if let Some(x) = tensors.get_mut("x") {
             x.dtype = Dtype::F64;

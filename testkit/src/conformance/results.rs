@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use safetensors::Dtype;
 
-use super::case::{Buffers, Case, Format, Tensor};
+use super::case::{Buffers, Case, Format};
+use super::file::dtype;
+use super::tensor::Tensor;
 use crate::layout::feature_sums;
 
-/// Gradients of one pass; None: not computed.
+/// Gradients of one pass. Tensors of x' shape are widened from the case's storage type, here and below. None: not computed.
 #[derive(Default)]
 pub struct Gradients {
     pub dx: Option<Vec<f32>>,
+    /// Of the residual.
+    pub dz: Option<Vec<f32>>,
     pub dweight: Option<Vec<f32>>,
     pub dbias: Option<Vec<f32>>,
 }
@@ -99,8 +103,10 @@ impl Published<'_> {
     }
 
     fn gradients(&mut self, prefix: &str, suffix: &str, batch: usize, gradients: &Gradients) {
-        if let Some(dx) = &gradients.dx {
-            self.large(&format!("{prefix}dx"), suffix, batch, dx);
+        for (name, values) in [("dx", &gradients.dx), ("dz", &gradients.dz)] {
+            if let Some(values) = values {
+                self.large(&format!("{prefix}{name}"), suffix, batch, values);
+            }
         }
         for (name, values) in [("dweight", &gradients.dweight), ("dbias", &gradients.dbias)] {
             if let Some(values) = values {
@@ -112,7 +118,8 @@ impl Published<'_> {
     /// A tensor of the input's shape: whole, or its sample and, after training, its sums per feature.
     fn large(&mut self, name: &str, suffix: &str, batch: usize, values: &[f32]) {
         let (Some(index), Some(sampling)) = (self.case.sample_index(name), &self.case.sampling) else {
-            return self.insert(name, suffix, &self.case.shape(batch), Dtype::F32, values.iter().copied());
+            let (shape, dtype) = (self.case.shape(batch), dtype(self.case.storage));
+            return self.insert(name, suffix, &shape, dtype, values.iter().copied());
         };
         let sample = index.iter().map(|&i| values[i]);
         self.insert(&format!("{name}_sample"), suffix, &[index.len()], Dtype::F32, sample);

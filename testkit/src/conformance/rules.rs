@@ -3,7 +3,9 @@
 //! tests/data/README.md states the rule, which [`scales`](crate::scales) computes; here it is applied to the tensors
 //! of a file, in the order in which the layer makes them.
 
-use super::case::{Case, Format, Input, Tensor};
+use wgpu_batchnorm::{StorageType, cpu};
+
+use super::case::{Case, Format, Input};
 use super::rule::{Against, At, Rule};
 use super::statistics::{Running, Statistics};
 use crate::layout::feature_sums;
@@ -19,14 +21,13 @@ pub fn rules(case: &Case) -> Vec<Rule<'_>> {
     let mut running = case.buffers.as_ref().map(Running::new);
     let mut lost = vec![false; case.features];
     for (k, input) in case.steps.iter().enumerate() {
-        let (suffix, layout) = (case.suffix(k), case.layout(input.batch));
-        let batch = Statistics::of(&input.x, layout);
+        let suffix = case.suffix(k);
+        let batch = Statistics::of(input, case.layout(input.batch));
         rules.training(&suffix, input, &batch);
         if let Some(running) = &mut running {
-            running.update(&batch, layout.count(), case);
-            let bessel = layout.count() as f64 / (layout.count() as f64 - 1.0);
+            running.update(&batch, case);
             for (lost, var) in lost.iter_mut().zip(&batch.var) {
-                *lost |= var * bessel > LARGEST;
+                *lost |= var * batch.bessel() > LARGEST;
             }
             rules.buffers(&suffix, &batch, running, &lost);
         }
@@ -46,7 +47,11 @@ struct Rules<'a> {
 impl<'a> Rules<'a> {
     fn push(&mut self, tensor: String, at: At<'a>, tolerance: f64, scale: Vec<f64>, beyond: &[bool]) {
         let beyond = beyond.to_vec();
-        self.list.push(Rule { tensor, against: Against::Truth, at, tolerance, scale, beyond });
+        let storage = match at {
+            At::Feature => StorageType::Float32,
+            At::Element(..) | At::Sample(..) => self.case.storage,
+        };
+        self.list.push(Rule { tensor, against: Against::Truth, at, storage, tolerance, scale, beyond });
     }
 
     fn training(&mut self, suffix: &str, input: &'a Input, batch: &Statistics) {
@@ -56,7 +61,7 @@ impl<'a> Rules<'a> {
         }
         let pass = self.pass(input, &batch.mean, &batch.var);
         self.output("y", suffix, input, &pass, &beyond);
-        if batch.constant.contains(&true) {
+        if batch.constant.contains(&true) && !self.case.is_extended() {
             self.constant_features(suffix, input, batch);
         }
         self.gradients("", suffix, input, &pass, &beyond);
@@ -79,7 +84,7 @@ impl<'a> Rules<'a> {
         let (pass, var) = match running {
             Some(Running { mean, var, .. }) => (self.pass(input, &mean, &var).with_rounded_means(), var),
             None => {
-                let Statistics { mean, var, .. } = Statistics::of(&input.x, self.case.layout(input.batch));
+                let Statistics { mean, var, .. } = Statistics::of(input, self.case.layout(input.batch));
                 (self.pass(input, &mean, &var), var)
             }
         };
@@ -97,7 +102,7 @@ impl<'a> Rules<'a> {
             weight: self.case.weight(c),
         };
         let features = (0..self.case.features).map(feature).collect();
-        Pass::new(&input.x, self.case.layout(input.batch), features)
+        Pass::new(&input.x, self.case.layout(input.batch), features).with_valid(input.valid.as_deref())
     }
 
     /// Means and variances of values with these largest magnitudes.
@@ -119,7 +124,11 @@ impl<'a> Rules<'a> {
         let case = self.case;
         let (tensor, at) = self.place(name, suffix, input);
         let y = case.truth.get(&tensor).map_or(&[][..], |truth| &truth.values);
-        self.push(tensor, at, FORWARD, pass.output(y, |i| at.index(i)), beyond);
+        let scale = match case.is_extended() {
+            true => vec![largest(y); case.features],
+            false => pass.output(y, |i| at.index(i)),
+        };
+        self.push(tensor, at, FORWARD, scale, beyond);
         if let Some(squares) = case.truth.get(&format!("{name}_sq{suffix}")) {
             self.sums(name, suffix, input, FORWARD, &squares.values, beyond);
         }
@@ -133,6 +142,7 @@ impl<'a> Rules<'a> {
             tensor,
             against: Against::Bias(batch.constant.clone()),
             at,
+            storage: self.case.storage,
             tolerance: BACKWARD,
             scale: (0..case.features).map(scale).collect(),
             beyond: vec![false; case.features],
@@ -142,9 +152,18 @@ impl<'a> Rules<'a> {
     fn gradients(&mut self, prefix: &str, suffix: &str, input: &'a Input, pass: &Pass, beyond: &[bool]) {
         let Some(dy) = &input.dy else { return };
         let case = self.case;
-        let scales::Gradients { dx, dweight, dbias } = pass.gradients(dy);
+        let g = after_activation(case, input, dy, pass);
+        let scales::Gradients { mut dx, dweight, dbias } = pass.gradients(&g);
         let name = format!("{prefix}dx");
         let (tensor, at) = self.place(&name, suffix, input);
+        if case.is_extended() {
+            let largest = case.truth.get(&tensor).map_or(f64::MAX, |truth| largest(&truth.values));
+            dx.iter_mut().for_each(|scale| *scale = scale.min(largest));
+        }
+        if case.epilogue.residual {
+            let (tensor, at) = self.place(&format!("{prefix}dz"), suffix, input);
+            self.push(tensor, at, BACKWARD, vec![largest(&g); case.features], &vec![false; case.features]);
+        }
         self.push(tensor, at, BACKWARD, dx, beyond);
         if case.truth.contains_key(&format!("{name}_sq{suffix}")) {
             let layout = case.layout(input.batch);
@@ -182,33 +201,52 @@ impl<'a> Rules<'a> {
     }
 
     fn stored(&mut self) {
-        let largest = |tensor: &Tensor| tensor.values.iter().map(|v| v.abs()).fold(SMALLEST_NORMAL, f64::max);
         let case = self.case;
         for (name, stored) in &case.stored {
             let input = case.steps.iter().chain(&case.evaluation).next();
             let at = match input.filter(|_| name == "y") {
-                Some(input) => At::Element(case.layout(input.batch)),
+                Some(input) => At::Element(case.layout(input.batch), None),
                 None => At::Feature,
             };
             self.list.push(Rule {
                 tensor: name.clone(),
                 against: Against::Stored,
                 at,
+                storage: StorageType::Float32,
                 tolerance: STORED,
-                scale: vec![largest(stored); case.features],
+                scale: vec![largest(&stored.values).max(SMALLEST_NORMAL); case.features],
                 beyond: vec![false; case.features],
             });
         }
     }
 
     /// The published name of a tensor of the input's shape, and the features of its values.
-    fn place(&self, name: &str, suffix: &str, input: &Input) -> (String, At<'a>) {
+    fn place(&self, name: &str, suffix: &str, input: &'a Input) -> (String, At<'a>) {
         let layout = self.case.layout(input.batch);
         match self.case.sample_index(name) {
-            None => (format!("{name}{suffix}"), At::Element(layout)),
+            None => (format!("{name}{suffix}"), At::Element(layout, input.valid.as_deref())),
             Some(index) => (format!("{name}_sample{suffix}"), At::Sample(layout, index)),
         }
     }
+}
+
+/// The gradient with respect to what the activation takes; 0 where no value is valid.
+fn after_activation(case: &Case, input: &Input, dy: &[f32], pass: &Pass) -> Vec<f64> {
+    let (layout, valid) = (case.layout(input.batch), input.valid.as_deref());
+    let activation = cpu::Function::from(case.epilogue.activation);
+    let gradient = |(i, &dy): (usize, &f32)| {
+        let c = layout.feature(i);
+        let &Feature { mean, invstd, weight } = pass.feature(c);
+        let z = input.z.as_ref().map_or(0.0, |z| z[i].into());
+        let pre_activation = (f64::from(input.x[i]) - mean) * invstd * weight + case.bias(c) + z;
+        if scales::is_valid(layout, valid, i) { activation.gradient(pre_activation, dy.into()) } else { 0.0 }
+    };
+    dy.iter().enumerate().map(gradient).collect()
+}
+
+/// The largest finite magnitude.
+fn largest(values: &[f64]) -> f64 {
+    values.iter().map(|v| v.abs()).filter(|v| v.is_finite()).fold(0.0, f64::max)
 }
 
 /// Features whose variance float32 cannot hold.

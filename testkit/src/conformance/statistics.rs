@@ -1,10 +1,12 @@
 //! Per-feature statistics in float64: what error scales, and the truth of ONNX files, are made from.
 
-use super::case::{Buffers, Case, Format};
+use super::case::{Buffers, Case, Format, Input};
 use crate::layout::Layout;
+use crate::scales;
 
-/// Statistics of one input, per feature.
+/// Statistics of one input's valid values, per feature.
 pub struct Statistics {
+    pub count: usize,
     pub mean: Vec<f64>,
     /// Biased: divided by the count.
     pub var: Vec<f64>,
@@ -15,24 +17,34 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub fn of(x: &[f32], layout: Layout) -> Statistics {
-        let count = layout.count() as f64;
+    pub fn of(input: &Input, layout: Layout) -> Statistics {
+        let is_valid = |i: usize| scales::is_valid(layout, input.valid.as_deref(), i);
+        let values = || input.x.iter().enumerate().filter(|(i, _)| is_valid(*i));
+        let total = values().count() / layout.features;
+        let count = total as f64;
         let mut mean = vec![0.0; layout.features];
         let mut largest = vec![0.0f64; layout.features];
         let mut first = vec![None; layout.features];
         let mut constant = vec![true; layout.features];
-        for (i, &value) in x.iter().enumerate() {
+        for (i, &value) in values() {
             let c = layout.feature(i);
             mean[c] += f64::from(value) / count;
             largest[c] = largest[c].max(f64::from(value.abs()));
             constant[c] &= value.is_finite() && *first[c].get_or_insert(value) == value;
         }
         let mut var = vec![0.0; layout.features];
-        for (i, &value) in x.iter().enumerate() {
+        for (i, &value) in values() {
             let c = layout.feature(i);
             var[c] += (f64::from(value) - mean[c]).powi(2) / count;
         }
-        Statistics { mean, var, largest, constant }
+        Statistics { count: total, mean, var, largest, constant }
+    }
+}
+
+impl Statistics {
+    /// What makes the biased variance unbiased. The variance of one value is 0 either way.
+    pub fn bessel(&self) -> f64 {
+        if self.count > 1 { self.count as f64 / (self.count as f64 - 1.0) } else { 1.0 }
     }
 }
 
@@ -50,10 +62,13 @@ impl Running {
         Running { mean: widen(&buffers.mean), var: widen(&buffers.var), batches: buffers.batches }
     }
 
-    /// Takes in one batch of `count` values per feature, by the case's convention.
-    pub fn update(&mut self, batch: &Statistics, count: usize, case: &Case) {
+    /// Takes in one batch, by the case's convention. One without values is counted alone.
+    pub fn update(&mut self, batch: &Statistics, case: &Case) {
         self.batches += 1;
-        let bessel = count as f64 / (count as f64 - 1.0);
+        if batch.count == 0 {
+            return;
+        }
+        let bessel = batch.bessel();
         let (share, correction) = match (case.format, case.momentum) {
             (Format::PyTorch, Some(momentum)) => (momentum, bessel),
             (Format::PyTorch, None) => (1.0 / self.batches as f64, bessel),
