@@ -113,6 +113,10 @@ fn surplus_groups_return_first_and_whole() {
 fn slots_past_the_end_are_clamped_or_compared() {
     for (name, source) in wgpu_batchnorm::shaders() {
         let main = body(&name, &source, entry(&name));
+        if name.starts_with("mask_of_lengths") {
+            in_order(&name, main, &["if first < params.total {", "lengths[example]", "mask[word] = bits;"]);
+            continue;
+        }
         if name.starts_with("finalize") {
             in_order(
                 &name,
@@ -131,6 +135,31 @@ fn slots_past_the_end_are_clamped_or_compared() {
         if source.contains("fn writes(") {
             let writes = body(&name, &source, "writes");
             assert!(writes.contains("invocation < TILE && slot < params.slots"), "{name}");
+        }
+    }
+}
+
+/// Padding may be anything: what is computed of it is replaced before it is added up, and before it is stored.
+#[test]
+fn padding_is_replaced_before_it_is_used() {
+    let masked = |name: &str| name.contains("_masked");
+    for (name, source) in wgpu_batchnorm::shaders().into_iter().filter(|(name, _)| masked(name)) {
+        assert!(source.contains("const MASKED = true;"), "{name}");
+        let count = |text: &str| source.matches(text).count();
+        let calls = |function: &str| count(&format!("{function}(")) - count(&format!("fn {function}("));
+        // Each tensor that is written, and in backward each that is added up.
+        assert_eq!(calls("store_y"), count("store_y(cursor.index, only_valid("), "{name}");
+        assert_eq!(calls("store_dx"), count("store_dx(cursor.index, only_valid("), "{name}");
+        if source.contains("fn segment_sums(") || name.starts_with("persistent_gradient") {
+            assert!(
+                count("only_valid(load_dy(") == 1 && count("only_valid(standardized(load_x(") == 1,
+                "{name}"
+            );
+        }
+        if source.contains("fn moments_of(") && !name.starts_with("finalize") {
+            // Deviations from a first value, then from the mean; each quad of a packet.
+            let quads = if name.contains("_x16") { 4 } else { 1 };
+            assert_eq!(count("+= where_valid(") + count("deviation = where_valid("), 2 * quads, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! import tile, cursor, packet, saved
+//! import tile, cursor, packet, saved, valid
 // frozen_gradient: dx where running statistics normalized and nothing else is wanted: dx = dy * weight * invstd.
 // Reads dy once, and 8 bytes per feature and split; writes dx once.
 
@@ -24,7 +24,7 @@ fn frozen_gradient(
         for (var k = 0u; k < QUADS; k++) {
             dx[k] *= scales[k % STATS];
         }
-        store_dx(cursor.index, dx);
+        store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
         advance(&cursor);
     }
 }

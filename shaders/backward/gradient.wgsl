@@ -1,4 +1,4 @@
-//! import cursor, packet, saved, sums, standardize
+//! import cursor, packet, saved, sums, standardize, valid
 // dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) (Ioffe & Szegedy 2015, section 3, with the biased
 // variance). Where running statistics normalized, they are constants: dx = weight * invstd * dy.
 
@@ -38,7 +38,8 @@ fn gradient_slice(start: Cursor, standardizes: ptr<function, Standardizes>, grad
     for (var i = 0u; i < start.left; i++) {
         let dy = load_dy(cursor.index);
         let xhat = standardized(load_x(cursor.index), standardizes);
-        store_dx(cursor.index, input_gradient_of(dy, xhat, gradients));
+        let dx = input_gradient_of(dy, xhat, gradients);
+        store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
         advance(&cursor);
     }
 }

@@ -23,8 +23,9 @@ fn persistent_gradient(
     var cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
-            dy[i] = load_dy(cursor.index);
-            xhat[i] = standardized(load_x(cursor.index), &standardizes);
+            let valid = valid_at(cursor.number);
+            dy[i] = only_valid(load_dy(cursor.index), valid);
+            xhat[i] = only_valid(standardized(load_x(cursor.index), &standardizes), valid);
             for (var k = 0u; k < QUADS; k++) {
                 dy_sums[k] += dy[i][k];
                 dy_xhat_sums[k] += dy[i][k] * xhat[i][k];
@@ -41,7 +42,8 @@ fn persistent_gradient(
     cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
-            store_dx(cursor.index, input_gradient_of(dy[i], xhat[i], &gradients));
+            let dx = input_gradient_of(dy[i], xhat[i], &gradients);
+            store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
         }
         advance(&cursor);
     }

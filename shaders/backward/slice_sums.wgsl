@@ -1,4 +1,4 @@
-//! import cursor, packet, sums, standardize, reduce
+//! import cursor, packet, sums, standardize, reduce, valid
 // The gradient sums of an invocation's slice. It walks in segments, which add up level by level, so that no sum is long:
 // where all values are the same, rounding errs in the same direction each time.
 
@@ -8,8 +8,9 @@ fn segment_sums(cursor: ptr<function, Cursor>, packets: u32, standardizes: ptr<f
     var dy_sums = Packet();
     var dy_xhat_sums = Packet();
     for (var i = 0u; i < packets; i++) {
-        var dy = load_dy((*cursor).index);
-        var xhat = standardized(load_x((*cursor).index), standardizes);
+        let valid = valid_at((*cursor).number);
+        var dy = only_valid(load_dy((*cursor).index), valid);
+        var xhat = only_valid(standardized(load_x((*cursor).index), standardizes), valid);
         for (var k = 0u; k < QUADS; k++) {
             dy_sums[k] += dy[k];
             dy_xhat_sums[k] += dy[k] * xhat[k];

@@ -1,4 +1,4 @@
-//! import cursor, packet, saved
+//! import cursor, packet, saved, valid
 // y = (x - mean) * invstd * weight + bias, as (x - near) * scale + offset with a float32 near the mean: x - near is exact
 // for x near the mean, and nothing in it can be reassociated.
 
@@ -28,7 +28,8 @@ fn transform(packet: Packet, affines: ptr<function, Affines>) -> Packet {
 fn transform_slice(start: Cursor, affines: ptr<function, Affines>) {
     var cursor = start;
     for (var i = 0u; i < start.left; i++) {
-        store_y(cursor.index, transform(load_x(cursor.index), affines));
+        let y = transform(load_x(cursor.index), affines);
+        store_y(cursor.index, only_valid(y, valid_at(cursor.number)));
         advance(&cursor);
     }
 }

@@ -1,25 +1,37 @@
-//! import packet, moments, reduce, hold
+//! import packet, moments, reduce, hold, valid
 // The moments of what an invocation holds: first the mean, then the squares of deviations from it.
 
-fn held_moments(held: ptr<function, Held>, left: u32) -> Items {
+// A value among those of the first packet that has a valid one.
+fn first_held(held: ptr<function, Held>, valid: ptr<function, Valid>) -> array<Stat, STATS> {
+    var among = value_among((*held)[0], (*valid)[0]);
+    if MASKED {
+        for (var i = HELD; i > 0u; i--) {
+            if (*valid)[i - 1u] != 0u {
+                among = value_among((*held)[i - 1u], (*valid)[i - 1u]);
+            }
+        }
+    }
+    return among;
+}
+
+fn held_moments(held: ptr<function, Held>, valid: ptr<function, Valid>, left: u32) -> Items {
     var moments = Items();
     if left == 0u {
         return moments;
     }
-    let count = f32(left) * PACKET_VALUES;
-    let each = 1.0 / count;
-    var shifts = array<Stat, STATS>();
-    for (var s = 0u; s < STATS; s++) {
-        shifts[s] = collapse((*held)[0][s] * PER_QUAD);
-    }
+    var shifts = first_held(held, valid);
     var sums = Packet();
+    var counted = 0u;
     for (var i = 0u; i < HELD; i++) {
         if i < left {
             for (var k = 0u; k < QUADS; k++) {
-                sums[k] += (*held)[i][k] - shifts[k % STATS];
+                sums[k] += where_valid((*held)[i][k] - shifts[k % STATS], (*valid)[i], k);
             }
+            counted += valid_count((*valid)[i]);
         }
     }
+    let count = values_of(left, counted);
+    let each = 1.0 / max(count, 1.0);
     for (var s = 0u; s < STATS; s++) {
         shifts[s] = opaque(shifts[s] + total(&sums, s) * each);
     }
@@ -29,7 +41,7 @@ fn held_moments(held: ptr<function, Held>, left: u32) -> Items {
     for (var i = 0u; i < HELD; i++) {
         if i < left {
             for (var k = 0u; k < QUADS; k++) {
-                let deviation = ((*held)[i][k] - shifts[k % STATS]) * SUM_UNIT;
+                let deviation = where_valid(((*held)[i][k] - shifts[k % STATS]) * SUM_UNIT, (*valid)[i], k);
                 sums[k] += deviation;
                 squares[k] += deviation * deviation;
             }

@@ -1,4 +1,4 @@
-//! import cursor, packet, moments, reduce
+//! import cursor, packet, moments, reduce, valid
 // The moments of an invocation's slice. It walks in segments and sums deviations from the mean of the segment before; the
 // first few packets are read once more to begin with their mean, and the first segments are short. So an outlier spoils
 // the shift of one segment at most. Packets add up to runs, runs to segments, segments merge into blocks and blocks into
@@ -15,20 +15,21 @@ alias Shifts = array<Stat, STATS>;
 fn first_shifts(start: Cursor, packets: u32) -> Shifts {
     var cursor = start;
     var packet = load_x(cursor.index);
-    var shifts = Shifts();
-    for (var s = 0u; s < STATS; s++) {
-        shifts[s] = collapse(packet[s] * PER_QUAD);
-    }
+    var shifts = value_among(packet, valid_at(cursor.number));
     var sums = Packet();
+    var counted = 0u;
     for (var i = 0u; i < packets; i++) {
         packet = load_x(cursor.index);
+        let valid = valid_at(cursor.number);
         for (var k = 0u; k < QUADS; k++) {
-            sums[k] += packet[k] - shifts[k % STATS];
+            sums[k] += where_valid(packet[k] - shifts[k % STATS], valid, k);
         }
+        counted += valid_count(valid);
         advance(&cursor);
     }
+    let count = values_of(packets, counted);
     for (var s = 0u; s < STATS; s++) {
-        shifts[s] = opaque(shifts[s] + total(&sums, s) * (1.0 / (f32(packets) * PACKET_VALUES)));
+        shifts[s] = opaque(shifts[s] + total(&sums, s) * (1.0 / count));
     }
     return shifts;
 }
@@ -36,16 +37,19 @@ fn first_shifts(start: Cursor, packets: u32) -> Shifts {
 fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<function, Shifts>) -> Items {
     var sums = Packet();
     var squares = Packet();
+    var counted = 0u;
     for (var begin = 0u; begin < packets; begin += RUN) {
         var run_sums = Packet();
         var run_squares = Packet();
         for (var i = begin; i < min(begin + RUN, packets); i++) {
             var packet = load_x((*cursor).index);
+            let valid = valid_at((*cursor).number);
             for (var k = 0u; k < QUADS; k++) {
-                let deviation = (packet[k] - (*shifts)[k % STATS]) * SUM_UNIT;
+                let deviation = where_valid((packet[k] - (*shifts)[k % STATS]) * SUM_UNIT, valid, k);
                 run_sums[k] += deviation;
                 run_squares[k] += deviation * deviation;
             }
+            counted += valid_count(valid);
             advance(cursor);
         }
         for (var k = 0u; k < QUADS; k++) {
@@ -54,7 +58,7 @@ fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<func
         }
     }
     (*cursor).left -= packets;
-    let count = f32(packets) * PACKET_VALUES;
+    let count = values_of(packets, counted);
     var segment = Items();
     for (var s = 0u; s < STATS; s++) {
         segment[s] = moments_of(count, (*shifts)[s], total(&sums, s), total(&squares, s));
@@ -64,11 +68,12 @@ fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<func
 
 fn slice_moments(start: Cursor) -> Items {
     var all = Items();
-    if start.left == 0u {
+    var cursor = start;
+    skip_padding(&cursor);
+    if cursor.left == 0u {
         return all;
     }
-    var cursor = start;
-    var shifts = first_shifts(start, min(start.left, FIRST));
+    var shifts = first_shifts(cursor, min(cursor.left, FIRST));
     var packets = FIRST_SEGMENT;
     while cursor.left > 0u {
         var block = Items();

@@ -7,7 +7,9 @@ use crate::tensor::Aliasing;
 /// The functions of all bindings of a variant's kernel.
 pub(super) fn functions(variant: &Variant) -> String {
     let functions = variant.kernel.row().bindings.iter().map(|&(role, access)| match role.element() {
+        _ if !variant.binds(role) => absent(role),
         Element::Packet => tensor(variant, role, access),
+        Element::Number => number(role, access),
         _ if role.of_layer().is_some() => vector(variant, role, access),
         _ => String::new(),
     });
@@ -34,6 +36,28 @@ fn tensor(variant: &Variant, role: Role, access: Access) -> String {
             format!("fn store_{name}(index: u32, packet: Packet) {{ {} }}\n", stores.join(" "))
         }
     }
+}
+
+/// The function that reads a word of a mask, or the flag.
+fn number(role: Role, access: Access) -> String {
+    match (role, access) {
+        (Role::Mask, Access::Read) => "fn mask_word(i: u32) -> u32 { return mask[i]; }\n".to_owned(),
+        (Role::Commit, _) => "fn commits() -> bool { return commit[0] != 0u; }\n".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What stands for a binding that the variant does without.
+fn absent(role: Role) -> String {
+    let functions = match role {
+        Role::Mask => "fn mask_word(i: u32) -> u32 { return 0xffffffffu; }\n",
+        Role::Commit => "fn commits() -> bool { return true; }\n",
+        Role::Skipped => {
+            "fn skipped_at(i: u32) -> Bits { return Bits(0u); }\nfn set_skipped(i: u32, value: Bits) {}\n"
+        }
+        _ => "",
+    };
+    functions.to_owned()
 }
 
 /// The functions that read an element of a layer's vector, and set it: in a buffer with the layer's other vectors, or in

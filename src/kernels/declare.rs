@@ -9,8 +9,11 @@ use crate::plan::View;
 
 /// The declarations that a variant's files stand on.
 pub(super) fn declarations(variant: &Variant) -> String {
-    let &Variant { view, packet, held, kernel, .. } = variant;
-    let quad = if packet == 1 { "f32" } else { "vec4<f32>" };
+    let &Variant { view, packet, held, kernel, masked, guarded, .. } = variant;
+    let (quad, quad_bits, lanes) = match packet {
+        1 => ("f32", "u32", "1u"),
+        _ => ("vec4<f32>", "vec4<u32>", "vec4<u32>(1u, 2u, 4u, 8u)"),
+    };
     let (quads, stats) = (variant.quads(), variant.stats());
     let planes = view == View::Planes;
     let stat = if planes { "f32" } else { quad };
@@ -22,10 +25,14 @@ pub(super) fn declarations(variant: &Variant) -> String {
          alias Quad = {quad};\n\
          alias Stat = {stat};\n\
          alias Bits = {bits};\n\
+         alias QuadBits = {quad_bits};\n\
          const QUADS = {quads}u;\n\
          const STATS = {stats}u;\n\
          const QUAD_VALUES = {values}.0;\n\
+         const QUAD_BITS = {lanes};\n\
          const PLANES = {planes};\n\
+         const MASKED = {masked};\n\
+         const GUARDED = {guarded};\n\
          const HELD = {held}u;\n\
          fn collapse(sum: Quad) -> Stat {{ return {collapsed}; }}\n\
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
@@ -56,6 +63,7 @@ fn binding(role: Role, access: Access) -> String {
         Element::Packet => "Quad",
         Element::Stat => "Stat",
         Element::Count | Element::Word => "Bits",
+        Element::Number => "u32",
     };
     let name = role.name();
     format!("@group({group}) @binding({binding}) var<storage, {mode}> {name}: array<{element}>;\n")

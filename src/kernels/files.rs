@@ -13,10 +13,12 @@ pub(crate) const FILES: &[File] = files! {
     "lib":
         "cursor" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
     "forward":
-        "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "held_moments" "inverse_std" "moments" "normalize" "partial_moments"
-        "persistent" "slice_moments" "split_moments";
+        "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "guard" "held_moments" "inverse_std" "moments"
+        "normalize" "partial_moments" "persistent" "slice_moments" "split_moments";
     "backward":
         "cached_gradient" "finalize_gradients" "finish_gradient_slot" "finish_gradients" "frozen_gradient" "gradient"
         "gradient_means" "input_gradient" "partial_sums" "persistent_gradient" "slice_sums" "split_sums"
         "standardize" "sums";
+    "mask":
+        "mask_of_lengths" "valid";
 };

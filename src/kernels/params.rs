@@ -60,6 +60,12 @@ impl Params {
         }
     }
 
+    /// The same for a dispatch that makes a mask.
+    pub fn over_mask(self, shape: Shape, grid: &Grid) -> Self {
+        debug_assert!(shape.positions() > 0 && shape.count() <= u32::MAX.into(), "{shape}");
+        Self { groups: grid.groups, total: shape.count() as u32, plane: shape.positions() as u32, ..self }
+    }
+
     /// The same for a dispatch that merges what one over the tensor left in its splits.
     pub fn over_features(self, splits: u32, merge: &Grid) -> Self {
         let slots = self.slots / merge.packet;

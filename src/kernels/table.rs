@@ -16,9 +16,17 @@ pub(crate) enum Role {
     RunningMean,
     RunningVar,
     Batches,
+    /// How often the guard skipped each feature, where there is a guard.
+    Skipped,
     Saved,
     Partials,
     Means,
+    /// The caller's flag without which no running statistic moves, where there is one.
+    Commit,
+    /// A bit for each example and position, where there is a mask.
+    Mask,
+    /// Valid positions of each example, from which a mask is made.
+    Lengths,
     Input,
     Output,
     OutputGradient,
@@ -38,6 +46,8 @@ pub(crate) enum Element {
     Count,
     /// Vectors of C statistics or counts.
     Word,
+    /// Whole numbers, one by one.
+    Number,
 }
 
 impl Role {
@@ -53,12 +63,16 @@ impl Role {
             Saved => (0, 6),
             Partials => (0, 7),
             Means => (0, 8),
+            Skipped => (0, 9),
             Input => (1, 0),
             Output => (1, 1),
             OutputGradient => (1, 2),
             InputGradient => (1, 3),
             WeightGradient => (1, 4),
             BiasGradient => (1, 5),
+            Mask => (1, 6),
+            Lengths => (1, 7),
+            Commit => (1, 8),
         }
     }
 
@@ -71,6 +85,7 @@ impl Role {
             RunningMean => "running_mean",
             RunningVar => "running_var",
             Batches => "batches",
+            Skipped => "skipped",
             Saved => "saved",
             Partials => "partials",
             Means => "means",
@@ -80,18 +95,22 @@ impl Role {
             InputGradient => "dx",
             WeightGradient => "weight_gradient",
             BiasGradient => "bias_gradient",
+            Mask => "mask",
+            Lengths => "lengths",
+            Commit => "commit",
         }
     }
 
     /// Which vector of the layer's own buffer it is.
     pub fn of_layer(self) -> Option<usize> {
-        [Weight, Bias, RunningMean, RunningVar, Batches].into_iter().position(|role| role == self)
+        [Weight, Bias, RunningMean, RunningVar, Batches, Skipped].into_iter().position(|role| role == self)
     }
 
     pub fn element(self) -> Element {
         match self {
             Input | Output | OutputGradient | InputGradient => Element::Packet,
-            Batches => Element::Count,
+            Batches | Skipped => Element::Count,
+            Mask | Lengths | Commit => Element::Number,
             Layer => Element::Word,
             _ => Element::Stat,
         }
@@ -126,7 +145,7 @@ pub(crate) struct Entry {
     /// The entry point; the file's name, but where that is a built-in function of WGSL.
     pub entry: &'static str,
     pub item: Option<Item>,
-    /// What it binds.
+    /// What it binds: a mask, the count of what is skipped and the flag only where there are such (`Variant::binds`).
     pub bindings: &'static [(Role, Access)],
     /// The tensor that is read, and the one that may take its place.
     pub in_place: Option<(Role, Role)>,
@@ -138,11 +157,16 @@ impl Entry {
         self.bindings.iter().any(|(role, _)| role.of_layer().is_some())
     }
 
+    /// Whether it binds something of this role that it can do without.
+    pub fn takes(&self, role: Role) -> bool {
+        self.bindings.iter().any(|(bound, access)| *bound == role && (role != Mask || *access == Read))
+    }
+
     /// How what it writes may lie to what it reads: only what it writes into a buffer of the caller's may lie in one that
     /// it reads.
     pub fn aliasings(&self) -> impl Iterator<Item = Aliasing> + use<> {
         let reads = self.bindings.iter().any(|(_, access)| *access == Read);
-        let writes = |&(role, access)| access == Write && !matches!(role, Partials | Means);
+        let writes = |&(role, access)| access == Write && !matches!(role, Partials | Means | Mask);
         let shares = reads && self.bindings.iter().any(writes);
         [
             Some(Aliasing::Disjoint),
@@ -164,6 +188,8 @@ macro_rules! finish {
             (RunningMean, Write),
             (RunningVar, Write),
             (Batches, Write),
+            (Skipped, Write),
+            (Commit, Read),
             (Saved, Write),
         ]
     };
@@ -172,16 +198,23 @@ macro_rules! finish {
 impl Kernel {
     pub fn row(self) -> Entry {
         let (file, item, bindings, in_place): (_, _, &'static [_], _) = match self {
-            Kernel::SplitMoments => ("split_moments", MOMENTS, &[(Input, Read), (Partials, Write)], None),
-            Kernel::Finalize => ("finalize", MOMENTS, finish!((Partials, Write)), None),
-            Kernel::Normalize => {
-                ("normalize", None, &[(Input, Read), (Output, Write), (Saved, Read)], Some((Input, Output)))
+            Kernel::MaskOfLengths => ("mask_of_lengths", None, &[(Lengths, Read), (Mask, Write)], None),
+            Kernel::SplitMoments => {
+                ("split_moments", MOMENTS, &[(Input, Read), (Mask, Read), (Partials, Write)], None)
             }
+            Kernel::Finalize => ("finalize", MOMENTS, finish!((Partials, Write)), None),
+            Kernel::Normalize => (
+                "normalize",
+                None,
+                &[(Input, Read), (Mask, Read), (Output, Write), (Saved, Read)],
+                Some((Input, Output)),
+            ),
             Kernel::Evaluate => (
                 "evaluate",
                 None,
                 &[
                     (Input, Read),
+                    (Mask, Read),
                     (Output, Write),
                     (Weight, Read),
                     (Bias, Read),
@@ -191,16 +224,22 @@ impl Kernel {
                 ],
                 Some((Input, Output)),
             ),
-            Kernel::Cached => {
-                ("cached", MOMENTS, finish!((Input, Read), (Output, Write)), Some((Input, Output)))
-            }
-            Kernel::Persistent => {
-                ("persistent", MOMENTS, finish!((Input, Read), (Output, Write)), Some((Input, Output)))
-            }
+            Kernel::Cached => (
+                "cached",
+                MOMENTS,
+                finish!((Input, Read), (Mask, Read), (Output, Write)),
+                Some((Input, Output)),
+            ),
+            Kernel::Persistent => (
+                "persistent",
+                MOMENTS,
+                finish!((Input, Read), (Mask, Read), (Output, Write)),
+                Some((Input, Output)),
+            ),
             Kernel::SplitSums => (
                 "split_sums",
                 SUMS,
-                &[(Input, Read), (OutputGradient, Read), (Saved, Read), (Partials, Write)],
+                &[(Input, Read), (OutputGradient, Read), (Mask, Read), (Saved, Read), (Partials, Write)],
                 None,
             ),
             Kernel::FinalizeGradients => (
@@ -221,6 +260,7 @@ impl Kernel {
                 &[
                     (Input, Read),
                     (OutputGradient, Read),
+                    (Mask, Read),
                     (InputGradient, Write),
                     (Saved, Read),
                     (Means, Read),
@@ -232,7 +272,7 @@ impl Kernel {
             Kernel::FrozenGradient => (
                 "frozen_gradient",
                 None,
-                &[(OutputGradient, Read), (InputGradient, Write), (Saved, Read)],
+                &[(OutputGradient, Read), (Mask, Read), (InputGradient, Write), (Saved, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
         };
@@ -251,6 +291,7 @@ fn gradient_row(file: &'static str) -> Row {
         &[
             (Input, Read),
             (OutputGradient, Read),
+            (Mask, Read),
             (InputGradient, Write),
             (Saved, Read),
             (WeightGradient, Write),

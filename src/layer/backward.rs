@@ -1,10 +1,11 @@
 //! Backward: the gradients of a forward step.
 
+use super::mask::BoundMask;
 use super::prepared::{Bindings, Prepared, bindings_of};
 use super::saved::Forward;
-use super::{BatchNorm, ForwardStep, PrepareError, Statistics, Step};
+use super::{BatchNorm, ForwardStep, Mask, PrepareError, Statistics, Step};
 use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan, PlanRequest};
+use crate::plan::{Op, Plan, PlanRequest, Work};
 use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
 
 /// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
@@ -13,6 +14,7 @@ use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
 pub struct Backward<'a> {
     output_gradient: wgpu::BufferBinding<'a>,
     input: Option<wgpu::BufferBinding<'a>>,
+    mask: Option<Mask<'a>>,
     input_gradient: Option<wgpu::BufferBinding<'a>>,
     weight_gradient: Option<wgpu::BufferBinding<'a>>,
     bias_gradient: Option<wgpu::BufferBinding<'a>>,
@@ -27,6 +29,7 @@ impl<'a> Backward<'a> {
         Self {
             output_gradient,
             input: None,
+            mask: None,
             input_gradient: None,
             weight_gradient: None,
             bias_gradient: None,
@@ -39,6 +42,12 @@ impl<'a> Backward<'a> {
     /// x, where it is not where the forward step read it: after an in-place forward, a copy that was made before.
     pub fn input(self, input: wgpu::BufferBinding<'a>) -> Self {
         Self { input: Some(input), ..self }
+    }
+
+    /// The mask, where it is not where the forward step reads it: a copy of what was there when the forward ran. Of either
+    /// kind; the forward step must have a mask too. Where it says that a value is not valid, dy counts as 0.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
     }
 
     /// dx, to be written; the same range as dy to work in place, or one that overlaps nothing. Leave it out where nothing
@@ -78,6 +87,7 @@ impl<'a> Backward<'a> {
 struct Tensors {
     output_gradient: Bound,
     input: Option<Bound>,
+    mask: Option<BoundMask>,
     input_gradient: Option<Bound>,
     weight_gradient: Option<Bound>,
     bias_gradient: Option<Bound>,
@@ -99,6 +109,7 @@ impl Tensors {
             (Role::BiasGradient, self.bias_gradient.as_ref()),
         ];
         let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
+        bindings.extend(bindings_of(self.mask.iter().map(|mask| (mask.role(), &mask.bound))));
         bindings.push((Role::Saved, saved.clone()));
         bindings
     }
@@ -107,7 +118,9 @@ impl Tensors {
     fn check_gradients(&self, forward: &Forward<'_>) -> Result<(), BindingError> {
         let parameters = [&self.weight_gradient, &self.bias_gradient].into_iter().flatten();
         let written = self.input_gradient.iter().chain(parameters).filter(|bound| bound.bytes > 0);
-        let tensors = self.input.iter().chain([&self.output_gradient]).filter(|bound| bound.bytes > 0);
+        let mask = self.mask.iter().map(|mask| &mask.bound);
+        let tensors =
+            self.input.iter().chain([&self.output_gradient]).chain(mask).filter(|bound| bound.bytes > 0);
         let read = tensors.chain(forward.vectors.iter().map(|(_, bound)| bound));
         let in_place = Some((Tensor::OutputGradient, Tensor::InputGradient));
         check_overlaps(&written.collect::<Vec<_>>(), &read.collect::<Vec<_>>(), in_place)
@@ -145,7 +158,8 @@ impl BackwardStep {
     }
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone; the same gradients must be wanted.
-    /// `accumulate` and `plan` stay what they were.
+    /// `accumulate` and `plan` stay what they were. The mask is the forward step's, unless another is given, of the kind that
+    /// the step was prepared with.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
@@ -165,6 +179,7 @@ impl BackwardStep {
                 return Err(PrepareError::OtherGradients { tensor, required });
             }
         }
+        BoundMask::check_kind(tensors.mask.as_ref().map(|mask| mask.kind), self.plan().work().mask)?;
         self.prepared.bind(&tensors.bindings(&forward.saved))
     }
 
@@ -207,7 +222,8 @@ impl BatchNorm {
         let forward = forward.forward();
         let tensors = self.backward_tensors(&forward, &backward)?;
         let op = tensors.op(forward.statistics);
-        let plan = Plan::new(self.context.profile(), op, forward.shape, request)?;
+        let work = Work::from(op).mask(tensors.mask.as_ref().map(|mask| mask.kind));
+        let plan = Plan::new(self.context.profile(), work, forward.shape, request)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
             accumulate: accumulate.into(),
@@ -233,6 +249,7 @@ impl BatchNorm {
         let mut tensors = Tensors {
             output_gradient: self.bound(Tensor::OutputGradient, &backward.output_gradient, bytes)?,
             input: None,
+            mask: self.backward_mask(forward, backward)?,
             input_gradient: optional(Tensor::InputGradient, &backward.input_gradient, bytes)?,
             weight_gradient,
             bias_gradient,
@@ -243,6 +260,19 @@ impl BatchNorm {
         }
         tensors.check_gradients(forward)?;
         Ok(tensors)
+    }
+
+    /// The mask as backward reads it.
+    fn backward_mask(
+        &self,
+        forward: &Forward<'_>,
+        backward: &Backward<'_>,
+    ) -> Result<Option<BoundMask>, PrepareError> {
+        match (&backward.mask, forward.mask) {
+            (None, of_forward) => Ok(of_forward.cloned()),
+            (Some(mask), Some(_)) => Ok(Some(self.bound_mask(mask, forward.shape)?)),
+            (Some(mask), None) => Err(PrepareError::OtherMask { required: None, given: Some(mask.kind()) }),
+        }
     }
 
     fn parameter_gradients(&self, backward: &Backward<'_>) -> Result<[Option<Bound>; 2], PrepareError> {

@@ -1,10 +1,11 @@
 //! Training and evaluation forward: prepared, and recorded.
 
+use super::mask::BoundMask;
 use super::prepared::{Bindings, Prepared, bindings_of};
 use super::saved::{Forward, Saved};
-use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
+use super::{BatchNorm, Evaluation, Guard, Mask, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan};
+use crate::plan::{Op, Plan, Work};
 use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
 
 /// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
@@ -18,10 +19,30 @@ pub struct ForwardStep {
     statistics: Statistics,
     /// The layer's vectors, and saved statistics in a buffer of the caller's.
     vectors: Vec<(Role, Bound)>,
-    input: Bound,
-    output: Bound,
+    tensors: Tensors,
     /// The layer's.
     id: u64,
+}
+
+/// The tensors of a forward step, checked.
+#[derive(Debug, Clone)]
+struct Tensors {
+    input: Bound,
+    output: Bound,
+    mask: Option<BoundMask>,
+    commit: Option<Bound>,
+}
+
+impl Tensors {
+    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
+        let mut bindings = bindings_of([(Role::Input, &self.input), (Role::Output, &self.output)]);
+        bindings.extend(bindings_of(self.mask.iter().map(|mask| (mask.role(), &mask.bound))));
+        bindings.extend(bindings_of(self.commit.iter().map(|commit| (Role::Commit, commit))));
+        bindings.push((Role::Saved, saved));
+        let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
+        bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
+        bindings
+    }
 }
 
 impl ForwardStep {
@@ -40,7 +61,7 @@ impl ForwardStep {
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone. Tensors that lie to each other as those
     /// before did (in place, in the same buffer, or in buffers of their own) need no other pipeline. A backward that was
-    /// prepared before still reads the input it was prepared with: rebind it too.
+    /// prepared before still reads the input it was prepared with: rebind it too. A mask and a flag stay bound.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
@@ -53,10 +74,35 @@ impl ForwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let (input, output) = layer.forward_tensors(self.plan().shape(), &input, &output, &self.vectors)?;
-        let saved = self.saved.binding();
-        self.prepared.bind(&forward_bindings(&input, &output, &self.vectors, saved))?;
-        (self.input, self.output) = (input, output);
+        let bytes = self.plan().shape().elements() * 4;
+        self.bind(
+            layer,
+            Tensors {
+                input: layer.bound(Tensor::Input, &input, bytes)?,
+                output: layer.bound(Tensor::Output, &output, bytes)?,
+                ..self.tensors.clone()
+            },
+        )
+    }
+
+    /// Binds another mask of the same kind, at the same cost. A backward that was prepared before still reads the mask it
+    /// was prepared with.
+    ///
+    /// # Errors
+    /// [`PrepareError`]: of the binding, or [`PrepareError::OtherMask`]; the step stays as it was.
+    pub fn rebind_mask(&mut self, layer: &BatchNorm, mask: Mask<'_>) -> Result<(), PrepareError> {
+        if layer.id != self.id {
+            return Err(PrepareError::OtherLayer);
+        }
+        BoundMask::check_kind(Some(mask.kind()), self.plan().work().mask)?;
+        let mask = Some(layer.bound_mask(&mask, self.plan().shape())?);
+        self.bind(layer, Tensors { mask, ..self.tensors.clone() })
+    }
+
+    fn bind(&mut self, layer: &BatchNorm, tensors: Tensors) -> Result<(), PrepareError> {
+        layer.check_forward(&tensors, &self.vectors)?;
+        self.prepared.bind(&tensors.bindings(&self.vectors, self.saved.binding()))?;
+        self.tensors = tensors;
         Ok(())
     }
 
@@ -70,8 +116,9 @@ impl ForwardStep {
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
-            input: &self.input,
-            output: &self.output,
+            input: &self.tensors.input,
+            output: &self.tensors.output,
+            mask: self.tensors.mask.as_ref(),
             id: self.id,
         }
     }
@@ -91,19 +138,6 @@ impl Step for ForwardStep {
     fn plan(&self) -> &Plan {
         self.plan()
     }
-}
-
-fn forward_bindings<'a>(
-    input: &'a Bound,
-    output: &'a Bound,
-    vectors: &'a [(Role, Bound)],
-    saved: wgpu::BufferBinding<'a>,
-) -> Bindings<'a> {
-    let mut bindings = bindings_of([(Role::Input, input), (Role::Output, output)]);
-    bindings.push((Role::Saved, saved));
-    let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-    bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
-    bindings
 }
 
 impl BatchNorm {
@@ -137,23 +171,25 @@ impl BatchNorm {
         shape: Shape,
         evaluation: Evaluation<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let Evaluation { input, output, plan } = evaluation;
+        let Evaluation { input, output, mask, plan } = evaluation;
         let statistics = match self.descriptor.track_running_stats {
             true => Statistics::Running,
             false => Statistics::Batch,
         };
         let training = Training::new(input, output).statistics(statistics).update_running(false).plan(plan);
+        let training = Training { mask, ..training };
         self.prepare_forward(shape, training)
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, statistics, update_running, saved, plan: request } = training;
+        let Training { input, output, statistics, update_running, saved, mask, guard, commit, plan: request } =
+            training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
         }
         let needs_batch = statistics == Statistics::Batch || update_running;
-        if needs_batch && shape.count() == 1 {
+        if needs_batch && shape.count() == 1 && mask.is_none() {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
         let mut vectors = self.vectors.bounds();
@@ -165,9 +201,22 @@ impl BatchNorm {
                 Saved::Callers(bound)
             }
         };
-        let (input, output) = self.forward_tensors(shape, &input, &output, &vectors)?;
+        let bytes = shape.elements() * 4;
+        let commit = commit.filter(|_| update_running);
+        let tensors = Tensors {
+            input: self.bound(Tensor::Input, &input, bytes)?,
+            output: self.bound(Tensor::Output, &output, bytes)?,
+            mask: mask.map(|mask| self.bound_mask(&mask, shape)).transpose()?,
+            commit: commit.map(|commit| self.bound(Tensor::Commit, &commit, 4)).transpose()?,
+        };
+        self.check_forward(&tensors, &vectors)?;
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let plan = Plan::new(self.context.profile(), op, shape, request)?;
+        let work = Work::from(op)
+            .mask(tensors.mask.as_ref().map(|mask| mask.kind))
+            .guard(update_running && guard == Guard::SkipNonFinite)
+            .commit(tensors.commit.is_some())
+            .separate(!self.vectors.joint());
+        let plan = Plan::new(self.context.profile(), work, shape, request)?;
         let frozen = statistics == Statistics::Running;
         let params = Params {
             update_running: update_running.into(),
@@ -177,30 +226,24 @@ impl BatchNorm {
             momentum: self.descriptor.momentum.map_or(-1.0, |m| self.descriptor.convention.batch_share(m)),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let bindings = forward_bindings(&input, &output, &vectors, saved.binding());
+        let bindings = tensors.bindings(&vectors, saved.binding());
         let prepared = Prepared::new(self, plan, params, frozen, &bindings)?;
         drop(bindings);
-        Ok(ForwardStep { prepared, saved, statistics, vectors, input, output, id: self.id })
+        Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
     }
 
-    /// x and y, checked beside the layer's vectors.
-    fn forward_tensors(
-        &self,
-        shape: Shape,
-        input: &wgpu::BufferBinding<'_>,
-        output: &wgpu::BufferBinding<'_>,
-        vectors: &[(Role, Bound)],
-    ) -> Result<(Bound, Bound), PrepareError> {
-        let bytes = shape.elements() * 4;
-        let input = self.bound(Tensor::Input, input, bytes)?;
-        let output = self.bound(Tensor::Output, output, bytes)?;
-        if bytes > 0 {
-            let mut written = vec![&output];
-            let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
-            // All count as written, since kernels that move running statistics bind them so.
-            written.extend(callers.filter(|bound| own.as_ref() != Some(&bound.buffer)));
-            check_overlaps(&written, &[&input], Some((Tensor::Input, Tensor::Output)))?;
+    /// That what is written overlaps nothing else.
+    fn check_forward(&self, tensors: &Tensors, vectors: &[(Role, Bound)]) -> Result<(), PrepareError> {
+        let Tensors { input, output, mask, commit } = tensors;
+        let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
+        // All count as written, since kernels that move running statistics bind them so.
+        let mut written: Vec<_> = callers.filter(|bound| *own != bound.buffer).collect();
+        let mut read: Vec<_> = commit.iter().collect();
+        if input.bytes > 0 {
+            written.push(output);
+            read.push(input);
+            read.extend(mask.iter().map(|mask| &mask.bound));
         }
-        Ok((input, output))
+        Ok(check_overlaps(&written, &read, Some((Tensor::Input, Tensor::Output)))?)
     }
 }

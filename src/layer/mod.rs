@@ -6,6 +6,8 @@ mod descriptor;
 mod dispatch;
 mod error;
 mod forward;
+mod guard;
+mod mask;
 mod norm;
 mod prepared;
 mod requests;
@@ -19,6 +21,8 @@ pub use descriptor::{BatchNormDescriptor, Convention};
 pub use dispatch::{DispatchBinding, DispatchDescription};
 pub use error::{DescriptorError, PrepareError, ReadError, StateError};
 pub use forward::ForwardStep;
+pub use guard::Guard;
+pub use mask::Mask;
 pub use norm::BatchNorm;
 pub use requests::{Evaluation, Statistics, Training};
 #[cfg(feature = "headless")]

@@ -140,9 +140,7 @@ impl BatchNorm {
     /// Destroys the layer's own buffer, where dropping it would leave its memory to a garbage collector (in browsers).
     /// Steps of the layer become invalid.
     pub fn destroy(self) {
-        if let Some(own) = &self.vectors.own {
-            own.destroy();
-        }
+        self.vectors.own.destroy();
     }
 
     /// A caller's tensor, checked.
@@ -152,7 +150,7 @@ impl BatchNorm {
         binding: &wgpu::BufferBinding<'_>,
         bytes: u64,
     ) -> Result<Bound, PrepareError> {
-        if self.vectors.own.as_ref() == Some(binding.buffer) {
+        if self.vectors.own == *binding.buffer {
             return Err(PrepareError::LayersOwn { tensor });
         }
         Ok(Bound::new(&self.context.profile().bindings(), tensor, binding, bytes)?)

@@ -33,6 +33,8 @@ pub(super) struct Prepared {
     /// Parameters of each stage, `SLOT` bytes apart.
     uniform: Arc<Uniform>,
     scratch: Option<wgpu::Buffer>,
+    /// Where a mask is made of lengths.
+    mask: Option<wgpu::Buffer>,
     /// Whether running statistics normalized.
     frozen: bool,
     dispatches: Vec<Ready>,
@@ -51,9 +53,10 @@ impl Prepared {
         let context = layer.context.clone();
         let mut contents = vec![0; SLOT * plan.stages().len().max(1)];
         for (Stage { kernel, grid, .. }, slot) in plan.stages().iter().zip(contents.chunks_mut(SLOT)) {
-            let params = match kernel.merges() {
-                true => params.over_features(plan.splits(), grid),
-                false => params.over_tensor(plan.shape(), grid),
+            let params = match kernel {
+                kernel if kernel.merges() => params.over_features(plan.splits(), grid),
+                kernel if kernel.sees_tensor() => params.over_tensor(plan.shape(), grid),
+                _ => params.over_mask(plan.shape(), grid),
             };
             slot[..size_of::<Params>()].copy_from_slice(bytes_of(&params));
         }
@@ -62,6 +65,7 @@ impl Prepared {
         let mut prepared = Self {
             uniform: context.uniform(contents),
             scratch: (scratch > 0).then(|| context.scratch(scratch)),
+            mask: (plan.mask_bytes() > 0).then(|| context.mask(plan.mask_bytes())),
             label: layer.label.clone(),
             context,
             plan,
@@ -79,7 +83,9 @@ impl Prepared {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
             let joint = of(&all, Role::Layer).is_some();
-            let variant = Variant::new(stage.kernel, &stage.grid, joint, aliasing(stage, joint, &all));
+            let mut variant =
+                Variant::new(stage.kernel, &stage.grid, &self.plan.work(), joint, Aliasing::Disjoint);
+            variant.aliasing = aliasing(&variant, &all);
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &all);
             Ok(Ready { variant, pipeline, groups })
@@ -94,7 +100,11 @@ impl Prepared {
 
     /// Parts of the shared scratch: partials, means, and gradients that are not wanted.
     fn scratch_bindings(&self, given: &Bindings<'_>) -> Bindings<'_> {
-        let Some(buffer) = &self.scratch else { return Vec::new() };
+        let size = std::num::NonZeroU64::new(self.plan.mask_bytes());
+        let mask =
+            self.mask.iter().map(|buffer| (Role::Mask, wgpu::BufferBinding { buffer, offset: 0, size }));
+        let mut parts: Bindings<'_> = mask.collect();
+        let Some(buffer) = &self.scratch else { return parts };
         let vector = vector_stride(self.plan.shape().features()) * 4;
         let mut next = 0;
         let mut part = |vectors: u64| {
@@ -102,7 +112,7 @@ impl Prepared {
             next += vectors * vector;
             wgpu::BufferBinding { buffer, offset, size }
         };
-        let mut parts = vec![(Role::Partials, part(self.plan.scratch_vectors().1))];
+        parts.push((Role::Partials, part(self.plan.scratch_vectors().1)));
         if self.plan.op().is_backward() {
             parts.push((Role::Means, part(MEANS_VECTORS)));
             for role in [Role::WeightGradient, Role::BiasGradient] {
@@ -188,10 +198,10 @@ fn of<'a, 'b>(bindings: &'b Bindings<'a>, role: Role) -> Option<&'b wgpu::Buffer
     bindings.iter().find(|(bound, _)| *bound == role).map(|(_, buffer)| buffer)
 }
 
-/// How what the stage writes lies to what it reads, by the table of kernels; the layer's vectors in one buffer are one
-/// binding.
-fn aliasing(stage: &Stage, joint: bool, bindings: &Bindings<'_>) -> Aliasing {
-    let row = stage.kernel.row();
+/// How what a variant of disjoint tensors writes lies to what it reads, by the table of kernels; the layer's vectors in one
+/// buffer are one binding.
+fn aliasing(variant: &Variant, bindings: &Bindings<'_>) -> Aliasing {
+    let row = variant.kernel.row();
     let bound = |role| of(bindings, role).expect("every role of a planned stage is bound");
     if let Some((read, written)) = row.in_place {
         let (read, written) = (bound(read), bound(written));
@@ -199,11 +209,11 @@ fn aliasing(stage: &Stage, joint: bool, bindings: &Bindings<'_>) -> Aliasing {
             return Aliasing::InPlace;
         }
     }
-    let apart = || row.bindings.iter().filter(|(role, _)| !(joint && role.of_layer().is_some()));
-    let mixed = apart().any(|&(read, access)| {
+    let apart: Vec<_> = variant.bindings().into_iter().filter(|(role, _)| *role != Role::Layer).collect();
+    let mixed = apart.iter().any(|&(read, access)| {
         let writes =
             |&(role, access): &(_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
-        access == Access::Read && apart().any(writes)
+        access == Access::Read && apart.iter().any(writes)
     });
     if mixed { Aliasing::SameBuffer } else { Aliasing::Disjoint }
 }

@@ -1,5 +1,6 @@
 //! What forward steps are asked for.
 
+use super::{Guard, Mask};
 use crate::plan::PlanRequest;
 
 /// Which statistics normalize.
@@ -21,6 +22,9 @@ pub struct Training<'a> {
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
+    pub(super) mask: Option<Mask<'a>>,
+    pub(super) guard: Guard,
+    pub(super) commit: Option<wgpu::BufferBinding<'a>>,
     pub(super) plan: PlanRequest,
 }
 
@@ -37,6 +41,9 @@ impl<'a> Training<'a> {
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
+            mask: None,
+            guard: Guard::None,
+            commit: None,
             plan: PlanRequest::default(),
         }
     }
@@ -55,10 +62,28 @@ impl<'a> Training<'a> {
     /// Where to save what backward needs: [`BatchNorm::saved_bytes`](crate::BatchNorm::saved_bytes) bytes of the
     /// caller's, in place of memory of the context's. Six vectors of C float32, each
     /// [`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) float32 after the one before: the mean as a
-    /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation), and
-    /// the bias.
+    /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation, and without a valid
+    /// value), and the bias.
     pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
         Self { saved: Some(saved), ..self }
+    }
+
+    /// Which examples and positions take part. Any number of them may be valid, none too, so that one value per feature is
+    /// no error then.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// What becomes of running statistics where those of the batch are not finite.
+    pub fn guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// A u32 that the device reads each time the step runs: where it is 0, no running statistic moves, no batch is counted,
+    /// and none counts as skipped; y and what is saved are the same. For loss scaling that drops a step after its forward,
+    /// and for a forward that is computed again. Without effect where running statistics do not move anyway.
+    pub fn commit(self, commit: wgpu::BufferBinding<'a>) -> Self {
+        Self { commit: Some(commit), ..self }
     }
 
     /// What to fix of the plan.
@@ -73,6 +98,7 @@ impl<'a> Training<'a> {
 pub struct Evaluation<'a> {
     pub(super) input: wgpu::BufferBinding<'a>,
     pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) mask: Option<Mask<'a>>,
     pub(super) plan: PlanRequest,
 }
 
@@ -80,7 +106,12 @@ impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { input, output, plan: PlanRequest::default() }
+        Self { input, output, mask: None, plan: PlanRequest::default() }
+    }
+
+    /// Which examples and positions get a y other than 0; which the statistics are of, where the batch's are used.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
     }
 
     /// What to fix of the plan.

@@ -1,6 +1,7 @@
 //! What a forward step leaves to its backward.
 
 use super::Statistics;
+use super::mask::BoundMask;
 use crate::kernels::{Range, Role};
 use crate::tensor::{Bound, Shape};
 
@@ -29,5 +30,6 @@ pub(super) struct Forward<'a> {
     pub vectors: &'a [(Role, Bound)],
     pub input: &'a Bound,
     pub output: &'a Bound,
+    pub mask: Option<&'a BoundMask>,
     pub id: u64,
 }

@@ -102,27 +102,8 @@ impl BatchNorm {
 /// [`ReadError`], where the device is lost or out of memory, or a buffer of a caller's cannot be read.
 pub async fn read_states(queue: &wgpu::Queue, layers: &[&BatchNorm]) -> Result<Vec<State>, ReadError> {
     let Some(first) = layers.first() else { return Ok(Vec::new()) };
-    let device = first.context.device();
-    let size = layers.iter().flat_map(|layer| layer.readable()).map(|(_, _, bytes)| bytes).sum::<u64>();
-    let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: first.label.as_deref(),
-        size: size.max(4),
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    });
-    let mut encoder = device.create_command_encoder(&Default::default());
-    let mut next = 0;
-    for (_, bound, bytes) in layers.iter().flat_map(|layer| layer.readable()) {
-        if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(ReadError::Usage { vector: bound.tensor });
-        }
-        encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, next, bytes);
-        next += bytes;
-    }
-    let submission = queue.submit([encoder.finish()]);
-    mapped(device, submission, &staging).await?;
-
-    let bytes = staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
+    let vectors = layers.iter().flat_map(|layer| layer.readable()).map(|(_, bound, bytes)| (bound, bytes));
+    let bytes = read_vectors(first, queue, vectors).await?;
     let mut next = 0;
     let mut take = |bytes_of: u64| {
         let taken = &bytes[next..next + bytes_of as usize];
@@ -141,6 +122,36 @@ pub async fn read_states(queue: &wgpu::Queue, layers: &[&BatchNorm]) -> Result<V
         state
     };
     Ok(layers.iter().map(read).collect())
+}
+
+/// Copies so many bytes of each vector to the host, one after the other; `layer` is of their device.
+pub(super) async fn read_vectors<'a>(
+    layer: &BatchNorm,
+    queue: &wgpu::Queue,
+    vectors: impl IntoIterator<Item = (&'a Bound, u64)>,
+) -> Result<Vec<u8>, ReadError> {
+    let vectors: Vec<_> = vectors.into_iter().collect();
+    let device = layer.context.device();
+    let size = vectors.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let staging = device.create_buffer(&wgpu::BufferDescriptor {
+        label: layer.label.as_deref(),
+        size: size.max(4),
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let mut next = 0;
+    for (bound, bytes) in vectors {
+        if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(ReadError::Usage { vector: bound.tensor });
+        }
+        encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, next, bytes);
+        next += bytes;
+    }
+    let submission = queue.submit([encoder.finish()]);
+    mapped(device, submission, &staging).await?;
+    let bytes = staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
+    Ok(bytes.to_vec())
 }
 
 /// Maps a buffer for reading once a submission is done.

@@ -3,6 +3,7 @@
 use super::cost::Traffic;
 use super::frame::Frame;
 use super::grid::Grid;
+use super::stage::{kernels, storage_buffers};
 use super::{DeviceProfile, Path, PlanError, PlanRequest, View, Work};
 use crate::tensor::Shape;
 
@@ -24,13 +25,18 @@ pub(crate) fn best(
     shape: Shape,
     request: PlanRequest,
 ) -> Result<Candidate, PlanError> {
-    let found = all(profile, work, shape, request)?
-        .into_iter()
-        .filter(|candidate| match request.path {
-            Some(path) => candidate.path == path,
-            None => candidate.path != Path::Persistent || holds(profile, &candidate.first),
-        })
-        .min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
+    let mut allowed = all(profile, work, shape, request)?;
+    allowed.retain(|candidate| match request.path {
+        Some(path) => candidate.path == path,
+        None => candidate.path != Path::Persistent || holds(profile, &candidate.first),
+    });
+    // Whatever the way, buffers have to be bound.
+    let fewest = allowed.iter().map(|candidate| buffers(&work, candidate.path)).min();
+    if let Some(required) = fewest.filter(|&fewest| fewest > profile.max_storage_buffers) {
+        return Err(PlanError::StorageBuffers { required, given: profile.max_storage_buffers });
+    }
+    allowed.retain(|candidate| buffers(&work, candidate.path) <= profile.max_storage_buffers);
+    let found = allowed.into_iter().min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
     found.ok_or_else(|| {
         let required = match (work.op.reduces(), work.op.applies()) {
             (false, _) => "the elementwise path",
@@ -43,6 +49,11 @@ pub(crate) fn best(
         let given = request.path.map_or_else(|| request.to_string(), |path| path.to_string());
         PlanError::Request { required, given }
     })
+}
+
+/// The most storage buffers that a dispatch of a path binds.
+fn buffers(work: &Work, path: Path) -> u32 {
+    kernels(work.op, path).iter().map(|&kernel| storage_buffers(kernel, work)).max().unwrap_or(0)
 }
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and

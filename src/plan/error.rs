@@ -14,6 +14,17 @@ pub enum PlanError {
         /// What the device has.
         given: u64,
     },
+    /// A dispatch would bind more buffers than the device lets it.
+    #[error(
+        "the work binds {required} storage buffers, the device lets a dispatch bind {given}: request a higher \
+         max_storage_buffers_per_shader_stage, or leave all vectors in the layer's own buffer"
+    )]
+    StorageBuffers {
+        /// What the work needs.
+        required: u32,
+        /// The device's `max_storage_buffers_per_shader_stage`.
+        given: u32,
+    },
     /// The [`PlanRequest`](crate::PlanRequest) asks for what this shape on this device does not allow.
     #[error("the requested plan is not possible: {required}, given {given}")]
     Request {

@@ -26,8 +26,10 @@ pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
-pub(crate) use stage::{MEANS_VECTORS, SAVED_VECTORS, Stage, vector_stride};
-pub use work::Work;
+#[cfg(test)]
+pub(crate) use stage::storage_buffers;
+pub(crate) use stage::{MEANS_VECTORS, SAVED_VECTORS, Stage, mask_words, vector_stride};
+pub use work::{MaskKind, Work};
 
 use crate::tensor::Shape;
 use candidates::Candidate;
@@ -79,17 +81,16 @@ impl Plan {
             return Err(PlanError::request("at most 60,000 splits", splits));
         }
         let merge = candidates::merge(profile, shape.features(), splits);
-        let stages = kernels(op, path)
-            .iter()
-            .map(|&kernel| {
-                let grid = match (kernel, candidate) {
-                    (Kernel::Normalize | Kernel::InputGradient, Some(candidate)) => candidate.second,
-                    (kernel, Some(candidate)) if !kernel.merges() => candidate.first,
-                    _ => merge,
-                };
-                Ok(Stage { kernel, grid, workgroups: profile.fold(grid.groups)? })
-            })
-            .collect::<Result<Vec<_>, PlanError>>()?;
+        let stages = kernels(op, path).iter().map(|&kernel| {
+            let grid = match (kernel, candidate) {
+                (Kernel::Normalize | Kernel::InputGradient, Some(candidate)) => candidate.second,
+                (kernel, Some(candidate)) if !kernel.merges() => candidate.first,
+                _ => merge,
+            };
+            Stage::new(profile, kernel, grid)
+        });
+        let mask = Stage::mask(profile, &work, path, shape);
+        let stages = mask.into_iter().chain(stages).collect::<Result<Vec<_>, PlanError>>()?;
         let plan = Self::with_stages(work, shape, candidate, path, stages, splits);
         let required = plan.scratch_bytes_of(plan.scratch_vectors);
         if required > profile.max_binding {
@@ -182,7 +183,13 @@ impl Plan {
     /// own, and scratch, which all steps of a context share.
     pub fn scratch_bytes(&self) -> u64 {
         let saved = if self.work.op.is_backward() { 0 } else { SAVED_VECTORS };
-        self.scratch_bytes_of(saved + self.scratch_vectors)
+        self.scratch_bytes_of(saved + self.scratch_vectors) + self.mask_bytes()
+    }
+
+    /// Bytes of the mask that is made of lengths, in scratch.
+    pub(crate) fn mask_bytes(&self) -> u64 {
+        let makes = self.stages.iter().any(|stage| stage.kernel == Kernel::MaskOfLengths);
+        if makes { mask_words(self.shape) * 4 } else { 0 }
     }
 
     /// Bytes that have to go through memory: reads and writes of the tensors, a second read of the cached path not
@@ -233,8 +240,10 @@ impl Plan {
         (self.partial_vectors / self.work.op.partial_vectors()) as u32
     }
 
+    /// The first grid over the tensor, or of what merges where there is none.
     fn first(&self) -> Option<&Grid> {
-        self.stages.first().map(|stage| &stage.grid)
+        let of_mask = |stage: &&Stage| stage.kernel == Kernel::MaskOfLengths;
+        self.stages.iter().find(|stage| !of_mask(stage)).map(|stage| &stage.grid)
     }
 
     fn scratch_bytes_of(&self, vectors: u64) -> u64 {
@@ -253,6 +262,11 @@ impl Display for Plan {
                 write!(f, " ({tile} side by side)")?;
             }
             write!(f, " of {packet} values")?;
+        }
+        match self.work.mask {
+            Some(MaskKind::Lengths) => write!(f, ", masked by lengths")?,
+            Some(MaskKind::Positions) => write!(f, ", masked by positions")?,
+            None => {}
         }
         let workgroups: Vec<String> = self.workgroups().iter().map(u32::to_string).collect();
         write!(

@@ -107,6 +107,7 @@ words!(View: Planes "planes", Rows "rows");
 /// The kernels, each the entry point of a file in shaders/.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
+    MaskOfLengths,
     SplitMoments,
     Finalize,
     Normalize,
@@ -122,7 +123,8 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    pub const ALL: [Kernel; 12] = [
+    pub const ALL: [Kernel; 13] = [
+        Kernel::MaskOfLengths,
         Kernel::SplitMoments,
         Kernel::Finalize,
         Kernel::Normalize,
@@ -137,9 +139,14 @@ impl Kernel {
         Kernel::FrozenGradient,
     ];
 
-    /// Whether it merges what was reduced and sees no tensor: no view.
+    /// Whether it merges what was reduced.
     pub fn merges(self) -> bool {
         matches!(self, Kernel::Finalize | Kernel::FinalizeGradients)
+    }
+
+    /// Whether it goes over the tensor: only then has it a view.
+    pub fn sees_tensor(self) -> bool {
+        !self.merges() && self != Kernel::MaskOfLengths
     }
 
     /// Whether it holds all that it reads.

@@ -25,6 +25,8 @@ pub struct DeviceProfile {
     pub max_binding: u64,
     /// What offsets of storage bindings are a multiple of, in bytes.
     pub alignment: u32,
+    /// The most storage buffers that a dispatch binds.
+    pub max_storage_buffers: u32,
 }
 
 impl DeviceProfile {
@@ -36,6 +38,7 @@ impl DeviceProfile {
         max_workgroups: 65535,
         max_binding: 128 << 20,
         alignment: 256,
+        max_storage_buffers: 8,
     };
 
     /// The profile of a device: its limits, and the costs of its adapter's class. Where nothing is known of the adapter, as
@@ -63,6 +66,7 @@ impl DeviceProfile {
                 .min(limits.max_buffer_size)
                 .min(u64::from(u32::MAX) * 4),
             alignment: limits.min_storage_buffer_offset_alignment,
+            max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The dispatches of a plan, and the vectors of C values that pass between them.
 
 use super::grid::Grid;
-use super::{Kernel, Op, Path};
+use super::{DeviceProfile, Kernel, MaskKind, Op, Path, PlanError, View, Work};
+use crate::tensor::Shape;
 
 /// Vectors of C values that a forward step saves for its backward: `Saved` of shaders/lib/saved.wgsl.
 pub(crate) const SAVED_VECTORS: u64 = 6;
@@ -22,6 +23,55 @@ pub(crate) struct Stage {
     pub grid: Grid,
     /// Workgroups in two dimensions, at least the grid's.
     pub workgroups: [u32; 2],
+}
+
+impl Stage {
+    pub fn new(profile: &DeviceProfile, kernel: Kernel, grid: Grid) -> Result<Self, PlanError> {
+        Ok(Self { kernel, grid, workgroups: profile.fold(grid.groups)? })
+    }
+
+    /// What makes a mask of lengths, where a step that reads values needs one.
+    pub fn mask(
+        profile: &DeviceProfile,
+        work: &Work,
+        path: Path,
+        shape: Shape,
+    ) -> Option<Result<Self, PlanError>> {
+        let needed = work.mask == Some(MaskKind::Lengths) && path != Path::Empty;
+        needed.then(|| {
+            let workgroup = profile.max_workgroup_of(View::Rows, 1).min(64);
+            let words = mask_words(shape);
+            let groups = words.div_ceil(workgroup.into()) as u32;
+            let (view, packet, total) = (View::Rows, 1, words as u32);
+            let grid =
+                Grid { view, packet, workgroup, tile: 1, held: 0, splits: 1, slice: total, total, groups };
+            Self::new(profile, Kernel::MaskOfLengths, grid)
+        })
+    }
+}
+
+/// Words of a mask: a bit for each example and position.
+pub(crate) fn mask_words(shape: Shape) -> u64 {
+    shape.count().div_ceil(32)
+}
+
+/// Storage buffers that a kernel binds: as many as `Variant::bindings` of src/kernels has, whose test compares.
+pub(crate) fn storage_buffers(kernel: Kernel, work: &Work) -> u32 {
+    let (mask, flags) = (u32::from(work.mask.is_some()), u32::from(work.commit));
+    let (layer, skipped) = if work.separate { (5, u32::from(work.guard)) } else { (1, 0) };
+    match kernel {
+        Kernel::MaskOfLengths => 2,
+        Kernel::SplitMoments => 2 + mask,
+        Kernel::Finalize => 2 + layer + skipped + flags,
+        Kernel::Normalize | Kernel::FrozenGradient => 3 + mask,
+        // It does not count batches.
+        Kernel::Evaluate => 3 + mask + if work.separate { 4 } else { 1 },
+        Kernel::Cached | Kernel::Persistent => 3 + mask + layer + skipped + flags,
+        Kernel::SplitSums => 4 + mask,
+        Kernel::FinalizeGradients => 5,
+        Kernel::InputGradient => 5 + mask,
+        Kernel::CachedGradient | Kernel::PersistentGradient => 6 + mask,
+    }
 }
 
 /// The kernels of a path, in order.

@@ -3,8 +3,17 @@
 use super::{Epilogue, Op};
 use crate::tensor::{Shape, StorageType};
 
-/// What a step is to do: the operation, how its tensors are stored, and what is fused. An [`Op`] alone is work on float32
-/// tensors with nothing fused.
+/// How a mask says which values are valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MaskKind {
+    /// A length per example. One dispatch more makes a mask of positions of it.
+    Lengths,
+    /// A bit per example and position.
+    Positions,
+}
+
+/// What a step is to do: the operation, how its tensors are stored, what is fused, and what is bound beside. An [`Op`] alone
+/// is work on float32 tensors with nothing fused.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Work {
@@ -14,11 +23,27 @@ pub struct Work {
     pub storage: StorageType,
     /// What is fused after the affine step.
     pub epilogue: Epilogue,
+    /// The mask, where there is one.
+    pub mask: Option<MaskKind>,
+    /// Whether a training step skips and counts features whose statistics are not finite.
+    pub guard: bool,
+    /// Whether a flag of the caller's decides that running statistics move.
+    pub commit: bool,
+    /// Whether some of the layer's vectors are in buffers of the caller's, each of which is then a binding.
+    pub separate: bool,
 }
 
 impl From<Op> for Work {
     fn from(op: Op) -> Self {
-        Self { op, storage: StorageType::default(), epilogue: Epilogue::default() }
+        Self {
+            op,
+            storage: StorageType::default(),
+            epilogue: Epilogue::default(),
+            mask: None,
+            guard: false,
+            commit: false,
+            separate: false,
+        }
     }
 }
 
@@ -31,6 +56,26 @@ impl Work {
     /// With this fused after the affine step.
     pub fn epilogue(self, epilogue: Epilogue) -> Self {
         Self { epilogue, ..self }
+    }
+
+    /// With a mask.
+    pub fn mask(self, mask: impl Into<Option<MaskKind>>) -> Self {
+        Self { mask: mask.into(), ..self }
+    }
+
+    /// With a guard, or without.
+    pub fn guard(self, guard: bool) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// With a flag of the caller's, or without.
+    pub fn commit(self, commit: bool) -> Self {
+        Self { commit, ..self }
+    }
+
+    /// With vectors of the layer in buffers of the caller's, or without.
+    pub fn separate(self, separate: bool) -> Self {
+        Self { separate, ..self }
     }
 
     /// Bytes of one tensor.

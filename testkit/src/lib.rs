@@ -22,6 +22,8 @@ pub mod layer;
 #[cfg(feature = "layer")]
 pub mod layout;
 #[cfg(feature = "layer")]
+pub mod masks;
+#[cfg(feature = "layer")]
 pub mod plans;
 #[cfg(feature = "layer")]
 pub mod prepare;

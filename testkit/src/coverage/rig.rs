@@ -3,7 +3,7 @@
 
 use wgpu_batchnorm::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    Shape, Statistics, Training,
+    PrepareError, Shape, Statistics, Training,
 };
 
 use super::cases::Case;
@@ -11,6 +11,7 @@ use super::guards::Guarded;
 use crate::gpu::gpu;
 use crate::layer::descriptor;
 use crate::layout::{Layout, feature_sums};
+use crate::masks::Masked;
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
 
@@ -51,6 +52,7 @@ const BIAS: usize = 8;
 const MEAN: usize = 9;
 const VAR: usize = 10;
 const BATCHES: usize = 11;
+const MASK: usize = 12;
 
 pub struct Rig {
     pub forward: ForwardStep,
@@ -62,6 +64,7 @@ pub struct Rig {
     placement: Placement,
     stride: usize,
     guarded: Guarded,
+    mask: Option<Masked>,
 }
 
 fn weight(c: usize) -> f32 {
@@ -90,20 +93,34 @@ pub fn whole_numbers(len: usize, seed: u32) -> Vec<f32> {
 impl Rig {
     #[track_caller]
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
+        Self::with_mask(context, case, wanted, placement, None)
+    }
+
+    /// The same with a mask. What is not valid is NaN in x and dy.
+    #[track_caller]
+    pub fn with_mask(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        mask: Option<Masked>,
+    ) -> Self {
         let Case { shape, plan } = case;
         let (elements, features) = (shape.elements() as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5]].concat();
+        let words = mask.as_ref().map_or(0, |mask| mask.words.len());
+        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5], &[words]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}");
+        let masked = if mask.is_some() { ", masked" } else { "" };
+        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}{masked}");
         let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, shape, plan, &guarded, wanted, placement)
+        let forward = forward(&norm, shape, plan, &guarded, wanted, placement, mask.as_ref())
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
-        Self { forward, backward, what, shape, layout, wanted, placement, stride, guarded }
+        Self { forward, backward, what, shape, layout, wanted, placement, stride, guarded, mask }
     }
 
     /// Writes everything anew.
@@ -124,11 +141,26 @@ impl Rig {
         self.guarded.write(MEAN, &vec![0; c]);
         self.guarded.write(VAR, &bits(vec![1.0 - EPS; c]));
         self.guarded.write(BATCHES, &vec![6; c]);
+        self.guarded.write(MASK, self.mask.as_ref().map_or(&[], |mask| &mask.words));
+    }
+
+    fn is_valid(&self, i: usize) -> bool {
+        self.mask.as_ref().is_none_or(|mask| mask.valid[self.layout.position(i)])
+    }
+
+    /// 0 where it is not valid.
+    fn if_valid(&self, i: usize, value: f32) -> f32 {
+        if self.is_valid(i) { value } else { 0.0 }
     }
 
     /// Runs forward and backward of these, and holds everything that there is against what must be there.
     #[track_caller]
     pub fn check(&self, x: &[f32], dy: &[f32]) {
+        let poisoned = |tensor: &[f32]| match &self.mask {
+            Some(mask) => mask.poisoned(tensor.to_vec(), self.shape),
+            None => tensor.to_vec(),
+        };
+        let (x, dy) = (&poisoned(x), &poisoned(dy));
         self.reset(x, dy);
         gpu()
             .run(|pass| {
@@ -154,8 +186,9 @@ impl Rig {
     #[track_caller]
     fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
         let feature = |i: usize| self.layout.feature(i);
-        let y = x.iter().enumerate().map(|(i, x)| (x * weight(feature(i)) + bias(feature(i))).to_bits());
-        let dx = dy.iter().enumerate().map(|(i, dy)| (dy * weight(feature(i))).to_bits());
+        let y = |(i, x): (usize, &f32)| self.if_valid(i, x * weight(feature(i)) + bias(feature(i))).to_bits();
+        let dx = |(i, dy): (usize, &f32)| self.if_valid(i, dy * weight(feature(i))).to_bits();
+        let (y, dx) = (x.iter().enumerate().map(y), dy.iter().enumerate().map(dx));
         let (x, dy) = (bits(x.iter().copied()), bits(dy.iter().copied()));
         let unwritten = std::iter::repeat(UNWRITTEN);
         let has_dx = self.wanted != Wanted::Parameters;
@@ -181,7 +214,7 @@ impl Rig {
     #[track_caller]
     fn check_gradients(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
         let sums = |term: &dyn Fn(usize) -> f32| {
-            let sums = feature_sums(self.layout, x.len(), |i| term(i).into());
+            let sums = feature_sums(self.layout, x.len(), |i| self.if_valid(i, term(i)).into());
             assert!(sums.iter().all(|sum| sum.abs() <= f64::from(1 << 24)), "float32 has no such sum");
             bits(sums.into_iter().map(|sum| sum as f32))
         };
@@ -195,7 +228,9 @@ impl Rig {
 
     #[track_caller]
     fn check_layer(&self, got: &[Vec<u32>], x: &[f32]) {
-        let (c, count) = (self.layout.features, self.layout.count() as f64);
+        let all = self.layout.count();
+        let valid = self.mask.as_ref().map_or(all, |mask| mask.valid.iter().filter(|valid| **valid).count());
+        let (c, count) = (self.layout.features, valid as f64);
         self.same("weight", &got[WEIGHT], (0..c).map(|c| weight(c).to_bits()));
         self.same("bias", &got[BIAS], (0..c).map(|c| bias(c).to_bits()));
         let moves = self.wanted == Wanted::All;
@@ -218,10 +253,11 @@ impl Rig {
             self.same("running mean", &got[MEAN], std::iter::repeat_n(0, c));
             return self.same("running variance", &got[VAR], std::iter::repeat_n((1.0 - EPS).to_bits(), c));
         }
-        let mean = feature_sums(self.layout, x.len(), |i| x[i].into());
+        let mean = feature_sums(self.layout, x.len(), |i| self.if_valid(i, x[i]).into());
         let mean: Vec<f64> = mean.into_iter().map(|sum| sum / count).collect();
         let deviation = |i: usize| f64::from(x[i]) - mean[self.layout.feature(i)];
-        let var = feature_sums(self.layout, x.len(), |i| deviation(i).powi(2) / (count - 1.0));
+        let square = |i: usize| if self.is_valid(i) { deviation(i).powi(2) } else { 0.0 };
+        let var = feature_sums(self.layout, x.len(), |i| square(i) / (count - 1.0));
         for c in 0..c {
             let near = |name: &str, got: u32, want: f64, error: f64| {
                 let got = f64::from(f32::from_bits(got));
@@ -254,13 +290,17 @@ fn forward(
     guarded: &Guarded,
     wanted: Wanted,
     placement: Placement,
-) -> Result<ForwardStep, wgpu_batchnorm::PrepareError> {
+    mask: Option<&Masked>,
+) -> Result<ForwardStep, PrepareError> {
     let output = if placement == Placement::InPlace { X } else { Y };
-    let training = Training::new(guarded.binding(X), guarded.binding(output))
+    let mut training = Training::new(guarded.binding(X), guarded.binding(output))
         .statistics(Statistics::Running)
         .update_running(wanted == Wanted::All)
         .saved(guarded.binding(SAVED))
         .plan(plan);
+    if let Some(mask) = mask {
+        training = training.mask(mask.of(guarded.binding(MASK)));
+    }
     norm.prepare_training(shape, training)
 }
 
@@ -271,7 +311,7 @@ fn backward(
     guarded: &Guarded,
     wanted: Wanted,
     placement: Placement,
-) -> Result<BackwardStep, wgpu_batchnorm::PrepareError> {
+) -> Result<BackwardStep, PrepareError> {
     let (input, dx) = if placement == Placement::InPlace { (Y, DY) } else { (X, DX) };
     let mut backward = Backward::of(guarded.binding(DY)).input(guarded.binding(input)).plan(plan);
     if wanted != Wanted::Parameters {
