@@ -79,14 +79,15 @@ fn a_reduction_waits_before_each_level_and_at_its_end() {
         let parts = [
             "if TILE == WORKGROUP {",
             "return mine;",
-            "shared_items[invocation] = mine;",
+            "shared_items[n * WORKGROUP + invocation] = item_of(&all, n);",
             "for (var half = WORKGROUP / 2u; half >= TILE; half /= 2u) {",
             "workgroupBarrier();",
             "if invocation < half {",
-            "shared_items[invocation + half]",
+            "shared_items[n * WORKGROUP + invocation + half]",
             "\\n    }\\n",
             "workgroupBarrier();",
-            "return shared_items[invocation % TILE];",
+            "shared_items[n * WORKGROUP + invocation % TILE]",
+            "return all;",
         ];
         let parts = parts.map(|part| part.replace("\\n", "\n"));
         in_order(&name, reduce, &parts.each_ref().map(String::as_str));
@@ -156,10 +157,26 @@ fn padding_is_replaced_before_it_is_used() {
                 "{name}"
             );
         }
-        if source.contains("fn moments_of(") && !name.starts_with("finalize") {
-            // Deviations from a first value, then from the mean; each quad of a packet.
-            let quads = if name.contains("_x16") { 4 } else { 1 };
-            assert_eq!(count("+= where_valid(") + count("deviation = where_valid("), 2 * quads, "{name}");
+        // Deviations, of each quad of a packet; of what is held, first from a value among them, then from their mean.
+        let quads = if name.contains("_x16") {
+            4
+        } else if name.contains("_x8") {
+            2
+        } else {
+            1
+        };
+        for (function, times) in [("segment_moments", 1), ("held_moments", 2)] {
+            if source.contains(&format!("fn {function}(")) {
+                let text = body(&name, &source, function);
+                let deviations = text.matches("+= where_valid(").count()
+                    + text.matches("deviation = where_valid(").count();
+                assert_eq!(deviations, times * quads, "{name}");
+                assert_eq!(
+                    text.matches(" - (*shifts)").count() + text.matches(" - shifts[").count(),
+                    deviations,
+                    "{name}"
+                );
+            }
         }
     }
 }

@@ -14,9 +14,13 @@ fn frozen_gradient(
     }
     let slot = clamped(slot_of(group, invocation));
     var scales = array<Stat, STATS>();
-    for (var s = 0u; s < STATS; s++) {
-        let statistics = saved_at(slot * STATS + s);
-        scales[s] = statistics.weight * statistics.invstd;
+    for (var n = 0u; n < stats(); n++) {
+        let statistics = saved_at(slot * STATS + n);
+        for (var s = 0u; s < STATS; s++) {
+            if s == n {
+                scales[s] = statistics.weight * statistics.invstd;
+            }
+        }
     }
     var cursor = begin_slice(group, invocation);
     for (var i = 0u; i < cursor.left; i++) {

@@ -17,6 +17,14 @@ fn gradient_of(statistics: Saved, means: Sums) -> Gradient {
     return Gradient(statistics.weight * statistics.invstd, means.dy, means.dy_xhat);
 }
 
+fn set_gradient(gradients: ptr<function, Gradients>, n: u32, gradient: Gradient) {
+    for (var s = 0u; s < STATS; s++) {
+        if s == n {
+            (*gradients)[s] = gradient;
+        }
+    }
+}
+
 fn input_gradient_of(dy: Packet, xhat: Packet, gradients: ptr<function, Gradients>) -> Packet {
     var dx = dy;
     var at_x = xhat;

@@ -25,12 +25,6 @@ fn segment_sums(cursor: ptr<function, Cursor>, packets: u32, standardizes: ptr<f
     return segment;
 }
 
-fn add_to(sums: ptr<function, Items>, more: ptr<function, Items>) {
-    for (var s = 0u; s < STATS; s++) {
-        (*sums)[s] = add_sums((*sums)[s], (*more)[s]);
-    }
-}
-
 fn slice_sums(start: Cursor, standardizes: ptr<function, Standardizes>) -> Items {
     var cursor = start;
     var all = Items();
@@ -40,11 +34,11 @@ fn slice_sums(start: Cursor, standardizes: ptr<function, Standardizes>) -> Items
             var block = Items();
             for (var j = 0u; j < SUMS_FAN && cursor.left > 0u; j++) {
                 var segment = segment_sums(&cursor, min(cursor.left, SUMS_FAN), standardizes);
-                add_to(&block, &segment);
+                combine_items(&block, &segment);
             }
-            add_to(&large, &block);
+            combine_items(&large, &block);
         }
-        add_to(&all, &large);
+        combine_items(&all, &large);
     }
     return all;
 }

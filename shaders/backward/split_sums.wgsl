@@ -16,8 +16,8 @@ fn split_sums(
     var standardizes = standardizes_at(clamped(slot));
     var sums = reduce(invocation, slice_sums(begin_slice(group, invocation), &standardizes));
     if writes(invocation, slot) {
-        for (var s = 0u; s < STATS; s++) {
-            save_partial_sums(split_of(group), slot * STATS + s, sums[s]);
+        for (var n = 0u; n < stats(); n++) {
+            save_partial_sums(split_of(group), slot * STATS + n, item_of(&sums, n));
         }
     }
 }

@@ -15,6 +15,14 @@ fn affine_of(statistics: Saved) -> Affine {
     return Affine(statistics.mean, scale, statistics.bias - statistics.rest * scale);
 }
 
+fn set_affine(affines: ptr<function, Affines>, n: u32, affine: Affine) {
+    for (var s = 0u; s < STATS; s++) {
+        if s == n {
+            (*affines)[s] = affine;
+        }
+    }
+}
+
 fn transform(packet: Packet, affines: ptr<function, Affines>) -> Packet {
     var values = packet;
     for (var k = 0u; k < QUADS; k++) {

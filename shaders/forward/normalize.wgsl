@@ -14,8 +14,8 @@ fn normalize_tensor(
     }
     let slot = clamped(slot_of(group, invocation));
     var affines = Affines();
-    for (var s = 0u; s < STATS; s++) {
-        affines[s] = affine_of(saved_at(slot * STATS + s));
+    for (var n = 0u; n < stats(); n++) {
+        set_affine(&affines, n, affine_of(saved_at(slot * STATS + n)));
     }
     transform_slice(begin_slice(group, invocation), &affines);
 }

@@ -52,26 +52,6 @@ fn values_of(packets: u32, counted: u32) -> f32 {
     return f32(packets) * PACKET_VALUES;
 }
 
-// For each Stat a value among those of a packet: the mean of its first quad or, with a mask, of all that is valid.
-fn value_among(packet: Packet, valid: u32) -> array<Stat, STATS> {
-    var quads = packet;
-    var among = array<Stat, STATS>();
-    if MASKED {
-        let share = 1.0 / f32(max(valid_count(valid), 1u));
-        for (var k = 0u; k < QUADS; k++) {
-            quads[k] = where_valid(quads[k] * share, valid, k);
-        }
-        for (var s = 0u; s < STATS; s++) {
-            among[s] = total(&quads, s);
-        }
-    } else {
-        for (var s = 0u; s < STATS; s++) {
-            among[s] = collapse(quads[s] * PER_QUAD);
-        }
-    }
-    return among;
-}
-
 // Goes on to the first packet with a valid value.
 fn skip_padding(cursor: ptr<function, Cursor>) {
     if MASKED {

@@ -45,7 +45,7 @@ pub use sums::Sums;
 
 /// The steps that [`train`] and [`backward`] are made of, for a batch that comes in parts or lies on several machines.
 ///
-/// Forward: [`moments`](parts::moments) of every part, [`merge`](parts::merge) over the parts,
+/// Forward: [`moments`](parts::moments) of every part, [`merge`] over the parts,
 /// [`finalize`](parts::finalize) once, and [`apply`](parts::apply) to every part. Backward:
 /// [`gradient_sums`](parts::gradient_sums) of every part, their sum, and [`input_gradient`](parts::input_gradient) of every
 /// part. [`Options::of_examples`] cuts what options hold into parts.

@@ -1,5 +1,6 @@
 //! Functions of WGSL that read and write bindings, so that kernels do not depend on how these lie in memory.
 
+use super::halves;
 use super::table::{Access, Element, Role};
 use super::variant::Variant;
 use crate::tensor::Aliasing;
@@ -18,22 +19,23 @@ pub(super) fn functions(variant: &Variant) -> String {
 
 /// The function that loads a tensor's packet, or stores it. In place, a load reads what will be written.
 fn tensor(variant: &Variant, role: Role, access: Access) -> String {
-    let (name, quads) = (role.name(), variant.quads());
-    let from = match variant.kernel.row().in_place {
-        Some((read, written)) if read == role && variant.aliasing == Aliasing::InPlace => written.name(),
-        _ => name,
+    let name = role.name();
+    let (from, declared) = match variant.kernel.row().in_place {
+        Some((read, written)) if read == role && variant.aliasing == Aliasing::InPlace => {
+            (written.name(), Access::Write)
+        }
+        _ => (name, access),
     };
-    let at = |k: u32| {
-        if quads == 1 { format!("{from}[index]") } else { format!("{from}[{quads}u * index + {k}u]") }
-    };
+    let codec = halves::codec(variant.stored.storage);
     match access {
         Access::Read => {
-            let loads: Vec<String> = (0..quads).map(at).collect();
-            format!("fn load_{name}(index: u32) -> Packet {{ return Packet({}); }}\n", loads.join(", "))
+            let load =
+                codec.map_or_else(|| load(variant, from), |c| halves::load(variant, c, from, declared));
+            format!("fn load_{name}(index: u32) -> Packet {{ {load} }}\n")
         }
         Access::Write => {
-            let stores: Vec<String> = (0..quads).map(|k| format!("{} = packet[{k}];", at(k))).collect();
-            format!("fn store_{name}(index: u32, packet: Packet) {{ {} }}\n", stores.join(" "))
+            let store = codec.map_or_else(|| store(variant, name), |c| halves::store(variant, c, name));
+            format!("fn store_{name}(index: u32, packet: Packet) {{ {store} }}\n")
         }
     }
 }
@@ -58,6 +60,26 @@ fn absent(role: Role) -> String {
         _ => "",
     };
     functions.to_owned()
+}
+
+/// The quads of a packet of float32 in an array.
+fn quads<'a>(variant: &Variant, array: &'a str) -> impl Iterator<Item = String> + use<'a> {
+    let quads = variant.quads();
+    (0..quads).map(move |k| match quads {
+        1 => format!("{array}[index]"),
+        _ => format!("{array}[{quads}u * index + {k}u]"),
+    })
+}
+
+/// The body of a function that loads a packet of float32.
+fn load(variant: &Variant, from: &str) -> String {
+    format!("return Packet({});", quads(variant, from).collect::<Vec<_>>().join(", "))
+}
+
+/// The body of a function that stores a packet of float32.
+fn store(variant: &Variant, to: &str) -> String {
+    let stores = quads(variant, to).enumerate().map(|(k, quad)| format!("{quad} = packet[{k}];"));
+    stores.collect::<Vec<_>>().join(" ")
 }
 
 /// The functions that read an element of a layer's vector, and set it: in a buffer with the layer's other vectors, or in

@@ -11,7 +11,7 @@ use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use super::arena::{Arena, Range};
 use super::pipeline::{Key, Pipeline, PipelineError};
 use super::variant::Variant;
-use crate::plan::{DeviceProfile, Grid, Plan};
+use crate::plan::{DeviceProfile, Grid, Plan, Stage};
 use crate::tensor::Aliasing;
 
 /// What a [`Context`] may be told beside its device.
@@ -114,11 +114,14 @@ impl Context {
     /// # Errors
     /// [`PipelineError`], for the first pipeline that the device refuses.
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
-        for (plan, stage) in
-            plans.iter().flat_map(|plan| plan.stages().iter().map(move |stage| (plan, stage)))
-        {
-            let variant = Variant::new(stage.kernel, &stage.grid, &plan.work(), true, Aliasing::Disjoint);
-            let key = Key::new(variant, &stage.grid, false);
+        let keys = plans.iter().flat_map(|plan| {
+            plan.stages().iter().map(move |stage| {
+                let Stage { kernel, grid, .. } = stage;
+                let (work, stored) = (plan.work(), plan.stored());
+                Key::new(Variant::new(*kernel, &work, stored, grid, true, Aliasing::Disjoint), grid, false)
+            })
+        });
+        for key in keys {
             let slot = self.slot(key);
             if lock(&slot).is_none() {
                 self.check(&key)?;

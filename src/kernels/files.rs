@@ -11,7 +11,7 @@ macro_rules! files {
 
 pub(crate) const FILES: &[File] = files! {
     "lib":
-        "cursor" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
+        "bfloat16" "cursor" "float16" "halves" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
     "forward":
         "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "guard" "held_moments" "inverse_std" "moments"
         "normalize" "partial_moments" "persistent" "slice_moments" "split_moments";

@@ -6,6 +6,7 @@ mod compose;
 mod context;
 mod declare;
 mod files;
+mod halves;
 mod params;
 mod pipeline;
 mod sample;

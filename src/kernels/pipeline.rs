@@ -79,12 +79,15 @@ impl Pipeline {
             //   mask_of_lengths writes the words that begin before the count, and reads lengths[bit / positions] of bits
             //   before it, which is one of the batch. The flag is one word.
             // - Groups of a dispatch beyond params.groups return at once.
-            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS.
-            // - Workgroup memory: indexed by invocation < WORKGROUP, and invocation + half < 2 · half ≤ WORKGROUP.
+            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
+            //   STATS, since params.zero is 0.
+            // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
+            //   or of invocation + half < 2 · half ≤ WORKGROUP.
             // - Shifts are by less than 32 bits. Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so
             //   are params.plane (debug assertions of params.rs), the packets of a word, and tiles(), which is at least 1
             //   where there are slots.
-            // - Loops count up to 32, `left`, `HELD`, `QUADS`, `STATS`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
+            // - Loops count up to 32, `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment, `SEGMENTS`,
+            //   `SUMS_FAN`,
             //   `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }

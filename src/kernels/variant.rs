@@ -2,8 +2,8 @@
 
 use super::sample::{pairwise, product};
 use super::table::{Access, Entry, Role};
-use crate::plan::{Grid, HELD, Kernel, View, Work};
-use crate::tensor::Aliasing;
+use crate::plan::{Grid, HELD, Kernel, Stored, View, Work, packets};
+use crate::tensor::{Aliasing, StorageType};
 
 /// A kernel for one view and packet, one placement of the layer's vectors, and one aliasing of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub(crate) struct Variant {
     pub packet: u32,
     /// Packets that an invocation holds, for kernels that do.
     pub held: u32,
+    /// How tensors lie in memory, for kernels that bind them.
+    pub stored: Stored,
     /// Whether the layer's vectors stand in one buffer, for kernels that bind them.
     pub joint: bool,
     pub aliasing: Aliasing,
@@ -27,13 +29,21 @@ pub(crate) struct Variant {
 
 impl Variant {
     /// The variant of a kernel for a grid and bindings like these, with what makes no difference to it left out.
-    pub fn new(kernel: Kernel, grid: &Grid, work: &Work, joint: bool, aliasing: Aliasing) -> Self {
+    pub fn new(
+        kernel: Kernel,
+        work: &Work,
+        stored: Stored,
+        grid: &Grid,
+        joint: bool,
+        aliasing: Aliasing,
+    ) -> Self {
         let row = kernel.row();
         Self {
             kernel,
             view: if kernel.sees_tensor() { grid.view } else { View::Rows },
             packet: grid.packet,
             held: if kernel.holds() { grid.held } else { 0 },
+            stored: if kernel.sees_tensor() { stored } else { Stored::default() },
             joint: joint && row.binds_layer(),
             aliasing,
             masked: work.mask.is_some() && row.takes(Role::Mask),
@@ -48,43 +58,48 @@ impl Variant {
         let mut all = Vec::new();
         for kernel in Kernel::ALL {
             let row = kernel.row();
-            let packets: &[u32] = match (kernel.sees_tensor(), kernel.merges()) {
-                (true, _) => &[1, 4, 16],
-                (false, merges) => {
-                    if merges {
-                        &[1, 4]
-                    } else {
-                        &[1]
-                    }
-                }
+            let sees = kernel.sees_tensor();
+            let stored = if sees { Stored::ALL.to_vec() } else { vec![Stored::default()] };
+            let packets: &[u32] = match kernel {
+                Kernel::MaskOfLengths => &[1],
+                _ if sees => packets(StorageType::Float16),
+                _ => &[1, 4],
             };
-            let views: &[View] =
-                if kernel.sees_tensor() { &[View::Planes, View::Rows] } else { &[View::Rows] };
+            let views: &[View] = if sees { &[View::Planes, View::Rows] } else { &[View::Rows] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
             let aliasings: Vec<Aliasing> = row.aliasings().collect();
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
             // First without, then with what can be left out.
-            let optional = |role| if row.takes(role) { 2 } else { 1 };
-            let options = [Role::Mask, Role::Skipped, Role::Commit].map(optional);
-            let sizes = [views.len(), packets.len(), held.len(), aliasings.len(), joints.len()];
-            let sizes = [&sizes[..], &options].concat();
-            let of = |i: Vec<usize>| Self {
+            let [masks, guards, flags] =
+                [Role::Mask, Role::Skipped, Role::Commit].map(|role| if row.takes(role) { 2 } else { 1 });
+            let sizes = [views.len(), packets.len(), held.len(), aliasings.len(), joints.len(), stored.len()];
+            let sizes = [&sizes[..], &[masks, guards, flags]].concat();
+            let of = |i: &[usize]| Self {
                 kernel,
                 view: views[i[0]],
                 packet: packets[i[1]],
                 held: held[i[2]],
                 aliasing: aliasings[i[3]],
                 joint: joints[i[4]],
-                masked: i[5] == 1,
-                guarded: i[6] == 1,
-                commits: i[7] == 1,
+                stored: stored[i[5]],
+                masked: i[6] == 1,
+                guarded: i[7] == 1,
+                commits: i[8] == 1,
             };
-            let plain = product(&sizes[..4]).into_iter().map(|i| of([i, vec![0; 4]].concat()));
-            all.extend(plain);
-            let sample = pairwise(&sizes, |_| true).into_iter().filter(|i| i[4..].iter().any(|&i| i > 0));
-            all.extend(sample.map(of));
+            let is_one = |i: &[usize]| of(i).exists();
+            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 5]].concat());
+            all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
+            let sample = pairwise(&sizes, is_one).into_iter().filter(|i| i[4..].iter().any(|&i| i > 0));
+            all.extend(sample.map(|i| of(&i)));
         }
         all
+    }
+
+    /// Whether a plan may ask for it, as far as packets go with storage.
+    fn exists(&self) -> bool {
+        let Stored { storage, half_access } = self.stored;
+        !self.kernel.sees_tensor()
+            || packets(storage).contains(&self.packet) && (self.packet == 1 || !half_access)
     }
 
     /// Quads in a packet.
@@ -98,7 +113,7 @@ impl Variant {
     }
 
     pub fn name(&self) -> String {
-        let Self { kernel, view, packet, held, joint, aliasing, masked, guarded, commits } = *self;
+        let Self { kernel, view, packet, held, stored, joint, aliasing, masked, guarded, commits } = *self;
         let mut name = kernel.row().entry.to_owned();
         if kernel.sees_tensor() {
             name += &format!("_{view}");
@@ -107,6 +122,12 @@ impl Variant {
         if kernel.holds() {
             name += &format!("_held_{held}");
         }
+        name += match stored {
+            Stored { half_access: true, .. } => "_f16_halves",
+            Stored { storage: StorageType::Float32, .. } => "",
+            Stored { storage: StorageType::Float16, .. } => "_f16",
+            Stored { storage: StorageType::BFloat16, .. } => "_bf16",
+        };
         if kernel.row().binds_layer() && !joint {
             name += "_separate";
         }
@@ -176,8 +197,9 @@ mod tests {
             for i in product(&[2; 4]) {
                 let [masked, guard, commit, separate] = [0, 1, 2, 3].map(|k| i[k] == 1);
                 let work = Work::from(Op::Evaluation).mask(masked.then_some(MaskKind::Positions));
-                let work = work.guard(guard).commit(commit).separate(separate);
-                let variant = Variant::new(kernel, &grid, &work, !separate, Aliasing::Disjoint);
+                let work = work.guard(guard).commit(commit).separate_vectors(separate);
+                let variant =
+                    Variant::new(kernel, &work, Stored::default(), &grid, !separate, Aliasing::Disjoint);
                 let bound = variant.bindings().len() as u32;
                 assert_eq!(storage_buffers(kernel, &work), bound, "{}", variant.name());
                 most = bound.max(most);

@@ -8,7 +8,8 @@ use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
 use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
 
-/// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
+/// The tensors of a backward step. Offsets, usage and storage type as the forward step's: see
+/// [`Training`](crate::Training).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Backward<'a> {
@@ -222,7 +223,8 @@ impl BatchNorm {
         let forward = forward.forward();
         let tensors = self.backward_tensors(&forward, &backward)?;
         let op = tensors.op(forward.statistics);
-        let work = Work::from(op).mask(tensors.mask.as_ref().map(|mask| mask.kind));
+        let mask = tensors.mask.as_ref().map(|mask| mask.kind);
+        let work = Work::from(op).storage(forward.storage).mask(mask);
         let plan = Plan::new(self.context.profile(), work, forward.shape, request)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
@@ -241,7 +243,7 @@ impl BatchNorm {
         if forward.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let bytes = forward.shape.elements() * 4;
+        let bytes = forward.shape.bytes_of(forward.storage);
         let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>, bytes| {
             binding.as_ref().map(|binding| self.bound(tensor, binding, bytes)).transpose()
         };

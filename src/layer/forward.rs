@@ -74,7 +74,7 @@ impl ForwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let bytes = self.plan().shape().elements() * 4;
+        let bytes = self.plan().tensor_bytes();
         self.bind(
             layer,
             Tensors {
@@ -113,6 +113,7 @@ impl ForwardStep {
     pub(super) fn forward(&self) -> Forward<'_> {
         Forward {
             shape: self.plan().shape(),
+            storage: self.plan().work().storage,
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
@@ -171,19 +172,19 @@ impl BatchNorm {
         shape: Shape,
         evaluation: Evaluation<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let Evaluation { input, output, mask, plan } = evaluation;
+        let Evaluation { input, output, mask, storage, plan } = evaluation;
         let statistics = match self.descriptor.track_running_stats {
             true => Statistics::Running,
             false => Statistics::Batch,
         };
-        let training = Training::new(input, output).statistics(statistics).update_running(false).plan(plan);
-        let training = Training { mask, ..training };
+        let training = Training::new(input, output).statistics(statistics).update_running(false);
+        let training = Training { mask, ..training.storage(storage).plan(plan) };
         self.prepare_forward(shape, training)
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, statistics, update_running, saved, mask, guard, commit, plan: request } =
-            training;
+        let Training { input, output, statistics, update_running, storage, plan: request, .. } = training;
+        let Training { saved, mask, guard, commit, .. } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
@@ -201,8 +202,9 @@ impl BatchNorm {
                 Saved::Callers(bound)
             }
         };
-        let bytes = shape.elements() * 4;
-        let commit = commit.filter(|_| update_running);
+        let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
+        let work = Work::from(op).storage(storage).separate_vectors(!self.vectors.joint());
+        let (bytes, commit) = (work.bytes(shape), commit.filter(|_| update_running));
         let tensors = Tensors {
             input: self.bound(Tensor::Input, &input, bytes)?,
             output: self.bound(Tensor::Output, &output, bytes)?,
@@ -210,12 +212,10 @@ impl BatchNorm {
             commit: commit.map(|commit| self.bound(Tensor::Commit, &commit, 4)).transpose()?,
         };
         self.check_forward(&tensors, &vectors)?;
-        let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let work = Work::from(op)
+        let work = work
             .mask(tensors.mask.as_ref().map(|mask| mask.kind))
             .guard(update_running && guard == Guard::SkipNonFinite)
-            .commit(tensors.commit.is_some())
-            .separate(!self.vectors.joint());
+            .commit(tensors.commit.is_some());
         let plan = Plan::new(self.context.profile(), work, shape, request)?;
         let frozen = statistics == Statistics::Running;
         let params = Params {

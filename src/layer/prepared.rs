@@ -83,8 +83,9 @@ impl Prepared {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
             let joint = of(&all, Role::Layer).is_some();
+            let (work, stored) = (self.plan.work(), self.plan.stored());
             let mut variant =
-                Variant::new(stage.kernel, &stage.grid, &self.plan.work(), joint, Aliasing::Disjoint);
+                Variant::new(stage.kernel, &work, stored, &stage.grid, joint, Aliasing::Disjoint);
             variant.aliasing = aliasing(&variant, &all);
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &all);

@@ -2,6 +2,7 @@
 
 use super::{Guard, Mask};
 use crate::plan::PlanRequest;
+use crate::tensor::StorageType;
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -25,14 +26,16 @@ pub struct Training<'a> {
     pub(super) mask: Option<Mask<'a>>,
     pub(super) guard: Guard,
     pub(super) commit: Option<wgpu::BufferBinding<'a>>,
+    pub(super) storage: StorageType,
     pub(super) plan: PlanRequest,
 }
 
 impl<'a> Training<'a> {
     /// Normalize with batch statistics and move the running ones.
     ///
-    /// `input` is x: a `STORAGE` buffer's range that holds the shape's float32 values; its offset a multiple of the
-    /// device's `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
+    /// `input` is x: a `STORAGE` buffer's range that holds the shape's values, float32 unless
+    /// [`storage`](Self::storage) says otherwise; its offset a multiple of the device's
+    /// `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
     /// place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
         Self {
@@ -44,6 +47,7 @@ impl<'a> Training<'a> {
             mask: None,
             guard: Guard::None,
             commit: None,
+            storage: StorageType::default(),
             plan: PlanRequest::default(),
         }
     }
@@ -86,6 +90,13 @@ impl<'a> Training<'a> {
         Self { commit: Some(commit), ..self }
     }
 
+    /// How the values of x and y lie in memory, and those of dy and dx in the step's backward. Weight, bias, statistics,
+    /// gradients of parameters and all arithmetic are float32. Ranges must hold [`Shape::bytes_of`](crate::Shape::bytes_of)
+    /// bytes: a multiple of 4, also where the number of 16-bit values is odd.
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
+    }
+
     /// What to fix of the plan.
     pub fn plan(self, plan: PlanRequest) -> Self {
         Self { plan, ..self }
@@ -99,6 +110,7 @@ pub struct Evaluation<'a> {
     pub(super) input: wgpu::BufferBinding<'a>,
     pub(super) output: wgpu::BufferBinding<'a>,
     pub(super) mask: Option<Mask<'a>>,
+    pub(super) storage: StorageType,
     pub(super) plan: PlanRequest,
 }
 
@@ -106,12 +118,17 @@ impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { input, output, mask: None, plan: PlanRequest::default() }
+        Self { input, output, mask: None, storage: StorageType::default(), plan: PlanRequest::default() }
     }
 
     /// Which examples and positions get a y other than 0; which the statistics are of, where the batch's are used.
     pub fn mask(self, mask: Mask<'a>) -> Self {
         Self { mask: Some(mask), ..self }
+    }
+
+    /// How the values of x and y lie in memory, as [`Training::storage`] says.
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
     }
 
     /// What to fix of the plan.

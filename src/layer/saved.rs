@@ -3,7 +3,7 @@
 use super::Statistics;
 use super::mask::BoundMask;
 use crate::kernels::{Range, Role};
-use crate::tensor::{Bound, Shape};
+use crate::tensor::{Bound, Shape, StorageType};
 
 /// Where a step saves its statistics.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ impl Saved {
 /// What a backward needs to know of its forward step.
 pub(super) struct Forward<'a> {
     pub shape: Shape,
+    pub storage: StorageType,
     pub statistics: Statistics,
     pub saved: wgpu::BufferBinding<'a>,
     /// The layer's vectors, and what is saved in a buffer of the caller's.

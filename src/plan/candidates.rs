@@ -71,8 +71,8 @@ fn all(
 ) -> Result<Vec<Candidate>, PlanError> {
     let frames = Frame::all(profile, work, shape, request)?;
     let inputs = work.inputs();
-    let (costs, bytes) = (profile.costs, work.bytes(shape));
-    let cost = |grid: &Grid, traffic| costs.dispatch(grid, traffic, bytes);
+    let (costs, bytes, of_value) = (profile.costs, work.bytes(shape), work.storage.bytes());
+    let cost = |grid: &Grid, traffic| costs.dispatch(grid, traffic, bytes, of_value);
     let alone = |path, traffic| {
         move |grid| Candidate { path, first: grid, second: grid, nanoseconds: cost(&grid, traffic) }
     };

@@ -28,11 +28,11 @@ pub enum Costs {
 }
 
 impl Costs {
-    /// Nanoseconds of a dispatch over a tensor of `bytes` bytes.
-    pub(crate) fn dispatch(&self, grid: &Grid, traffic: Traffic, bytes: u64) -> f64 {
+    /// Nanoseconds of a dispatch over a tensor of `bytes` bytes, so many of each value.
+    pub(crate) fn dispatch(&self, grid: &Grid, traffic: Traffic, bytes: u64, of_value: u64) -> f64 {
         match self {
             Costs::Software(software) => software.of_dispatch(grid, traffic),
-            Costs::Gpu(gpu) => gpu.of_dispatch(grid, traffic, bytes as f64),
+            Costs::Gpu(gpu) => gpu.of_dispatch(grid, traffic, bytes as f64, of_value as f64),
         }
     }
 
@@ -203,9 +203,9 @@ impl GpuCosts {
         invocations: 10_000.0,
     };
 
-    fn of_dispatch(&self, grid: &Grid, traffic: Traffic, bytes: f64) -> f64 {
+    fn of_dispatch(&self, grid: &Grid, traffic: Traffic, bytes: f64, of_value: f64) -> f64 {
         let Traffic { reduced, applied, again, written } = traffic;
-        let asked = f64::from(grid.packet * 4 * grid.held.max(1));
+        let asked = of_value * f64::from(grid.packet * grid.held.max(1));
         let invocations = f64::from(grid.groups) * f64::from(grid.workgroup);
         let running = invocations.min(self.invocations);
         // Little's law: bytes on their way, against those that keep the memory busy.
@@ -253,7 +253,7 @@ mod tests {
     fn a_gpu_needs_many_invocations() {
         let grid = Grid { packet: 4, workgroup: 256, ..GRID };
         let traffic = Traffic { applied: 1, written: 1, ..Default::default() };
-        let time = |groups| GpuCosts::DISCRETE.of_dispatch(&Grid { groups, ..grid }, traffic, 1e8);
+        let time = |groups| GpuCosts::DISCRETE.of_dispatch(&Grid { groups, ..grid }, traffic, 1e8, 4.0);
         assert!(time(8) > 10.0 * time(512));
         assert!(time(512) < 2.0 * 2e8 / GpuCosts::DISCRETE.memory + 1e6);
     }

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use cost::{Costs, GpuCosts, SoftwareCosts};
 pub use epilogue::{Activation, CustomActivation, Epilogue};
 pub use error::PlanError;
+pub(crate) use frame::packets;
 pub(crate) use grid::{Grid, HELD};
 pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
@@ -29,9 +30,10 @@ pub use request::{ParsePlanError, PlanRequest};
 #[cfg(test)]
 pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{MEANS_VECTORS, SAVED_VECTORS, Stage, mask_words, vector_stride};
+pub(crate) use work::Stored;
 pub use work::{MaskKind, Work};
 
-use crate::tensor::Shape;
+use crate::tensor::{Shape, StorageType};
 use candidates::Candidate;
 use stage::{UNWANTED_VECTORS, kernels};
 
@@ -52,6 +54,8 @@ pub struct Plan {
     partial_vectors: u64,
     bytes_moved: u64,
     predicted: Duration,
+    /// Of the device: see [`Stored`].
+    half_access: bool,
 }
 
 impl Plan {
@@ -92,6 +96,7 @@ impl Plan {
         let mask = Stage::mask(profile, &work, path, shape);
         let stages = mask.into_iter().chain(stages).collect::<Result<Vec<_>, PlanError>>()?;
         let plan = Self::with_stages(work, shape, candidate, path, stages, splits);
+        let plan = Self { half_access: profile.half_access, ..plan };
         let required = plan.scratch_bytes_of(plan.scratch_vectors);
         if required > profile.max_binding {
             let (limit, given) = ("max_storage_buffer_binding_size", profile.max_binding);
@@ -131,6 +136,7 @@ impl Plan {
             partial_vectors,
             bytes_moved: passes * work.bytes(shape),
             predicted: Duration::from_nanos(nanoseconds as u64),
+            half_access: false,
         }
     }
 
@@ -226,6 +232,18 @@ impl Plan {
         request
     }
 
+    /// Bytes of one tensor.
+    pub(crate) fn tensor_bytes(&self) -> u64 {
+        self.work.bytes(self.shape)
+    }
+
+    /// How its kernels get at tensors. Two-byte accesses are of float16 alone, and only where a packet is one value.
+    pub(crate) fn stored(&self) -> Stored {
+        let storage = self.work.storage;
+        let half_access = self.half_access && storage == StorageType::Float16 && self.packet() == 1;
+        Stored { storage, half_access }
+    }
+
     pub(crate) fn stages(&self) -> &[Stage] {
         &self.stages
     }
@@ -261,7 +279,14 @@ impl Display for Plan {
             if *tile > 1 {
                 write!(f, " ({tile} side by side)")?;
             }
-            write!(f, " of {packet} values")?;
+            let Stored { storage, half_access } = self.stored();
+            match storage.is_half() {
+                true => write!(f, " of {packet} {storage} values")?,
+                false => write!(f, " of {packet} values")?,
+            }
+            if storage.is_half() && *packet == 1 {
+                f.write_str(if half_access { " by two-byte accesses" } else { " by atomics" })?;
+            }
         }
         match self.work.mask {
             Some(MaskKind::Lengths) => write!(f, ", masked by lengths")?,

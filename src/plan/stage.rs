@@ -58,14 +58,14 @@ pub(crate) fn mask_words(shape: Shape) -> u64 {
 /// Storage buffers that a kernel binds: as many as `Variant::bindings` of src/kernels has, whose test compares.
 pub(crate) fn storage_buffers(kernel: Kernel, work: &Work) -> u32 {
     let (mask, flags) = (u32::from(work.mask.is_some()), u32::from(work.commit));
-    let (layer, skipped) = if work.separate { (5, u32::from(work.guard)) } else { (1, 0) };
+    let (layer, skipped) = if work.separate_vectors { (5, u32::from(work.guard)) } else { (1, 0) };
     match kernel {
         Kernel::MaskOfLengths => 2,
         Kernel::SplitMoments => 2 + mask,
         Kernel::Finalize => 2 + layer + skipped + flags,
         Kernel::Normalize | Kernel::FrozenGradient => 3 + mask,
         // It does not count batches.
-        Kernel::Evaluate => 3 + mask + if work.separate { 4 } else { 1 },
+        Kernel::Evaluate => 3 + mask + if work.separate_vectors { 4 } else { 1 },
         Kernel::Cached | Kernel::Persistent => 3 + mask + layer + skipped + flags,
         Kernel::SplitSums => 4 + mask,
         Kernel::FinalizeGradients => 5,

@@ -29,8 +29,27 @@ pub struct Work {
     pub guard: bool,
     /// Whether a flag of the caller's decides that running statistics move.
     pub commit: bool,
-    /// Whether some of the layer's vectors are in buffers of the caller's, each of which is then a binding.
-    pub separate: bool,
+    /// Whether the layer's vectors stand in buffers of their own ([`LayerBuffers`](crate::LayerBuffers)), each a binding.
+    pub separate_vectors: bool,
+}
+
+/// How values lie in memory, and how kernels get at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Stored {
+    pub storage: StorageType,
+    /// Whether a kernel reads and writes two bytes at a time, in packets of one value. If not, two values share a word,
+    /// which is written by atomics, since its other half may be another invocation's.
+    pub half_access: bool,
+}
+
+impl Stored {
+    /// Every way there is, float32 first.
+    pub const ALL: [Self; 4] = [
+        Self { storage: StorageType::Float32, half_access: false },
+        Self { storage: StorageType::Float16, half_access: false },
+        Self { storage: StorageType::Float16, half_access: true },
+        Self { storage: StorageType::BFloat16, half_access: false },
+    ];
 }
 
 impl From<Op> for Work {
@@ -42,7 +61,7 @@ impl From<Op> for Work {
             mask: None,
             guard: false,
             commit: false,
-            separate: false,
+            separate_vectors: false,
         }
     }
 }
@@ -73,9 +92,9 @@ impl Work {
         Self { commit, ..self }
     }
 
-    /// With vectors of the layer in buffers of the caller's, or without.
-    pub fn separate(self, separate: bool) -> Self {
-        Self { separate, ..self }
+    /// With each of the layer's vectors in a binding of its own, or not.
+    pub fn separate_vectors(self, separate_vectors: bool) -> Self {
+        Self { separate_vectors, ..self }
     }
 
     /// Bytes of one tensor.

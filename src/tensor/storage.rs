@@ -18,6 +18,11 @@ impl StorageType {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Float32, Self::Float16, Self::BFloat16];
 
+    /// Whether two values share a word of 32 bits, the smallest that WGSL can write on every device.
+    pub(crate) const fn is_half(self) -> bool {
+        self.bytes() == 2
+    }
+
     /// Bytes of a value.
     pub const fn bytes(self) -> u64 {
         match self {
