@@ -6,22 +6,33 @@ mod layer;
 mod plan;
 mod tensor;
 
+#[cfg(feature = "safetensors")]
+pub mod checkpoint;
 #[cfg(feature = "headless")]
 pub mod headless;
 
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    ForwardStep, Guard, LayerBuffers, Mask, PrepareError, ReadError, State, StateError, Statistics, Step,
-    Training, read_states,
+    ForwardStep, Guard, LayerBuffers, LayerStateError, Mask, Names, PrepareError, ReadError, State, StateError,
+    StateTensor, Statistics, Step, TensorError, Training, read_states, set_states,
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
-    Activation, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, MaskKind, Op, ParsePlanError,
-    Path, Plan, PlanError, PlanRequest, SoftwareCosts, View, Work,
+    Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, MaskKind, Op,
+    ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
+    Work,
 };
 pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
 pub use wgpu;
 
 pub mod cpu;
+pub mod fold;
+
+/// The programs of docs/, which are compiled and run as tests.
+#[cfg(all(doctest, feature = "headless", feature = "safetensors"))]
+mod pages {
+    #[doc = include_str!("../docs/checkpoints.md")]
+    struct Checkpoints;
+}

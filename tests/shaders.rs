@@ -20,7 +20,8 @@ fn validator(name: &str) -> Validator {
 
 /// Each shader for each kind of workgroup, its overrides set.
 fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
-    let shaders = wgpu_batchnorm::shaders();
+    let mut shaders = wgpu_batchnorm::shaders();
+    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::SHADER.into()));
     assert!(shaders.len() > 100, "{} shaders", shaders.len());
     for (name, source) in &shaders {
         let module = naga::front::wgsl::parse_str(source)
@@ -29,10 +30,14 @@ fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
             .validate(&module)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
         for (workgroup, tile) in [(8, 1), (64, 8)] {
-            let constants: PipelineConstants = FromIterator::from_iter([
+            let mut constants: PipelineConstants = FromIterator::from_iter([
                 ("WORKGROUP".to_owned(), f64::from(workgroup)),
                 ("TILE".to_owned(), f64::from(tile)),
             ]);
+            // Folding has neither.
+            constants.retain(|name, _| {
+                module.overrides.iter().any(|(_, given)| given.name.as_ref() == Some(name))
+            });
             let (module, info) = process_overrides(&module, &info, None, &constants)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             check(name, &module, &info);

@@ -87,7 +87,7 @@ const WORKS: [(&str, Work); 5] = [
     ("prepare backward", |layer, tensors| drop(black_box(backward(&layer.norm, tensors, &layer.forward)))),
     ("rebind training", |layer, tensors| {
         let [x, y, ..] = tensors.of(layer.shape());
-        layer.forward.rebind(&layer.norm, x, y).expect("the same tensors");
+        layer.forward.rebind(&layer.norm, Training::new(x, y)).expect("the same tensors");
     }),
     ("rebind backward", |layer, tensors| {
         let backward = tensors.gradients(layer.shape());

@@ -1,4 +1,4 @@
-//! import tile, cursor, packet, saved, valid
+//! import tile, cursor, packet, saved, gradient_at, residual_gradient, valid
 // frozen_gradient: dx where running statistics normalized and nothing else is wanted: dx = dy * weight * invstd.
 // Reads dy once, and 8 bytes per feature and split; writes dx once.
 
@@ -22,13 +22,17 @@ fn frozen_gradient(
             }
         }
     }
+    var affines = recalled_affines(slot);
     var cursor = begin_slice(group, invocation);
     for (var i = 0u; i < cursor.left; i++) {
-        var dx = load_dy(cursor.index);
+        let valid = valid_at(cursor.number);
+        let g = only_valid(gradient_at(cursor.index, load_x(cursor.index), &affines), valid);
+        store_residual_gradient(cursor.index, g);
+        var dx = g;
         for (var k = 0u; k < QUADS; k++) {
             dx[k] *= scales[k % STATS];
         }
-        store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
+        store_dx(cursor.index, only_valid(dx, valid));
         advance(&cursor);
     }
 }

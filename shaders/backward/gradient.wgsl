@@ -1,4 +1,4 @@
-//! import cursor, packet, saved, sums, standardize, valid
+//! import cursor, packet, saved, sums, standardize, gradient_at, residual_gradient, valid
 // dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) (Ioffe & Szegedy 2015, section 3, with the biased
 // variance). Where running statistics normalized, they are constants: dx = weight * invstd * dy.
 
@@ -40,14 +40,21 @@ fn input_gradient_of(dy: Packet, xhat: Packet, gradients: ptr<function, Gradient
     return dx;
 }
 
-// dx of an invocation's slice.
-fn gradient_slice(start: Cursor, standardizes: ptr<function, Standardizes>, gradients: ptr<function, Gradients>) {
+// dx and dz of an invocation's slice.
+fn gradient_slice(
+    start: Cursor,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+    gradients: ptr<function, Gradients>,
+) {
     var cursor = start;
     for (var i = 0u; i < start.left; i++) {
-        let dy = load_dy(cursor.index);
-        let xhat = standardized(load_x(cursor.index), standardizes);
-        let dx = input_gradient_of(dy, xhat, gradients);
-        store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
+        let valid = valid_at(cursor.number);
+        let x = load_x(cursor.index);
+        let dy = only_valid(gradient_at(cursor.index, x, affines), valid);
+        let xhat = standardized(x, standardizes);
+        store_residual_gradient(cursor.index, dy);
+        store_dx(cursor.index, only_valid(input_gradient_of(dy, xhat, gradients), valid));
         advance(&cursor);
     }
 }

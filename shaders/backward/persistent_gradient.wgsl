@@ -1,4 +1,4 @@
-//! import tile, cursor, hold, sums, reduce, gradient, finish_gradient_slot
+//! import tile, cursor, hold, sums, reduce, gradient, gradient_at, residual_gradient, finish_gradient_slot
 // persistent_gradient: all of backward in one dispatch and one read, where one workgroup holds all values of its features
 // in registers: their sums, the gradients of their weight and bias, then dx.
 // Reads x and dy once, and 20 bytes per feature; writes dx once, and 8 bytes per feature.
@@ -16,6 +16,7 @@ fn persistent_gradient(
     let slot = slot_of(group, invocation);
     let start = begin_slice(group, invocation);
     var standardizes = standardizes_at(clamped(slot));
+    var affines = recalled_affines(clamped(slot));
     var xhat = Held();
     var dy = Held();
     var dy_sums = Packet();
@@ -24,8 +25,9 @@ fn persistent_gradient(
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
             let valid = valid_at(cursor.number);
-            dy[i] = only_valid(load_dy(cursor.index), valid);
-            xhat[i] = only_valid(standardized(load_x(cursor.index), &standardizes), valid);
+            let x = load_x(cursor.index);
+            dy[i] = only_valid(gradient_at(cursor.index, x, &affines), valid);
+            xhat[i] = only_valid(standardized(x, &standardizes), valid);
             for (var k = 0u; k < QUADS; k++) {
                 dy_sums[k] += dy[i][k];
                 dy_xhat_sums[k] += dy[i][k] * xhat[i][k];
@@ -42,6 +44,7 @@ fn persistent_gradient(
     cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
+            store_residual_gradient(cursor.index, dy[i]);
             let dx = input_gradient_of(dy[i], xhat[i], &gradients);
             store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
         }

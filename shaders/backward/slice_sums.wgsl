@@ -1,16 +1,22 @@
-//! import cursor, packet, sums, standardize, reduce, valid
+//! import cursor, packet, sums, standardize, reduce, gradient_at, valid
 // The gradient sums of an invocation's slice. It walks in segments, which add up level by level, so that no sum is long:
 // where all values are the same, rounding errs in the same direction each time.
 
 const SUMS_FAN = 16u; // packets in a segment, and what each level adds up
 
-fn segment_sums(cursor: ptr<function, Cursor>, packets: u32, standardizes: ptr<function, Standardizes>) -> Items {
+fn segment_sums(
+    cursor: ptr<function, Cursor>,
+    packets: u32,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+) -> Items {
     var dy_sums = Packet();
     var dy_xhat_sums = Packet();
     for (var i = 0u; i < packets; i++) {
         let valid = valid_at((*cursor).number);
-        var dy = only_valid(load_dy((*cursor).index), valid);
-        var xhat = only_valid(standardized(load_x((*cursor).index), standardizes), valid);
+        var x = load_x((*cursor).index);
+        var dy = only_valid(gradient_at((*cursor).index, x, affines), valid);
+        var xhat = only_valid(standardized(x, standardizes), valid);
         for (var k = 0u; k < QUADS; k++) {
             dy_sums[k] += dy[k];
             dy_xhat_sums[k] += dy[k] * xhat[k];
@@ -25,7 +31,11 @@ fn segment_sums(cursor: ptr<function, Cursor>, packets: u32, standardizes: ptr<f
     return segment;
 }
 
-fn slice_sums(start: Cursor, standardizes: ptr<function, Standardizes>) -> Items {
+fn slice_sums(
+    start: Cursor,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+) -> Items {
     var cursor = start;
     var all = Items();
     while cursor.left > 0u {
@@ -33,7 +43,7 @@ fn slice_sums(start: Cursor, standardizes: ptr<function, Standardizes>) -> Items
         for (var i = 0u; i < SUMS_FAN && cursor.left > 0u; i++) {
             var block = Items();
             for (var j = 0u; j < SUMS_FAN && cursor.left > 0u; j++) {
-                var segment = segment_sums(&cursor, min(cursor.left, SUMS_FAN), standardizes);
+                var segment = segment_sums(&cursor, min(cursor.left, SUMS_FAN), standardizes, affines);
                 combine_items(&block, &segment);
             }
             combine_items(&large, &block);

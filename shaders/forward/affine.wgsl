@@ -1,4 +1,4 @@
-//! import cursor, packet, saved, valid
+//! import packet, saved
 // y = (x - mean) * invstd * weight + bias, as (x - near) * scale + offset with a float32 near the mean: x - near is exact
 // for x near the mean, and nothing in it can be reassociated.
 
@@ -30,14 +30,4 @@ fn transform(packet: Packet, affines: ptr<function, Affines>) -> Packet {
         values[k] = (values[k] - a.near) * a.scale + a.offset;
     }
     return values;
-}
-
-// Normalizes an invocation's slice.
-fn transform_slice(start: Cursor, affines: ptr<function, Affines>) {
-    var cursor = start;
-    for (var i = 0u; i < start.left; i++) {
-        let y = transform(load_x(cursor.index), affines);
-        store_y(cursor.index, only_valid(y, valid_at(cursor.number)));
-        advance(&cursor);
-    }
 }

@@ -1,5 +1,5 @@
-//! import tile, save, inverse_std, affine
-// evaluate: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias; saves the statistics for backward.
+//! import tile, save, inverse_std, transform_slice
+// evaluate: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, and the epilogue; saves the statistics for backward.
 // Reads x once, and 16 bytes per feature and split; writes y once, and saved (24 bytes per feature).
 
 @compute @workgroup_size(WORKGROUP)

@@ -1,5 +1,5 @@
-//! import tile, affine
-// normalize_tensor: y = (x - mean) * invstd * weight + bias with the statistics that finalize saved.
+//! import tile, transform_slice
+// normalize_tensor: y = (x - mean) * invstd * weight + bias with the statistics that finalize saved, and the epilogue.
 // Reads x once, and 24 bytes per feature and split; writes y once.
 
 @compute @workgroup_size(WORKGROUP)

@@ -3,63 +3,69 @@
 use super::halves;
 use super::table::{Access, Element, Role};
 use super::variant::Variant;
-use crate::tensor::Aliasing;
 
 /// The functions of all bindings of a variant's kernel.
 pub(super) fn functions(variant: &Variant) -> String {
-    let functions = variant.kernel.row().bindings.iter().map(|&(role, access)| match role.element() {
-        _ if !variant.binds(role) => absent(role),
+    let row = variant.kernel.row();
+    let functions = row.bindings_with(&variant.fused).map(|(role, access)| match role.element() {
         Element::Packet => tensor(variant, role, access),
         Element::Number => number(role, access),
         _ if role.of_layer().is_some() => vector(variant, role, access),
         _ => String::new(),
     });
-    functions.collect()
+    let unbound = row.optional.iter().filter(|(role, _)| !variant.fused.binds(*role));
+    functions.chain(unbound.map(|&(role, access)| without(role, access))).collect()
 }
 
-/// The function that loads a tensor's packet, or stores it. In place, a load reads what will be written.
+/// The function that loads a tensor's packet, or stores it, and where it is added to loads it as well. In place, a load
+/// reads what will be written.
 fn tensor(variant: &Variant, role: Role, access: Access) -> String {
     let name = role.name();
-    let (from, declared) = match variant.kernel.row().in_place {
-        Some((read, written)) if read == role && variant.aliasing == Aliasing::InPlace => {
-            (written.name(), Access::Write)
-        }
+    let (from, declared) = match variant.kernel.row().replaced(variant.aliasing) {
+        Some((read, written)) if read == role => (written.name(), Access::Write),
         _ => (name, access),
     };
     let codec = halves::codec(variant.stored.storage);
-    match access {
-        Access::Read => {
-            let load =
-                codec.map_or_else(|| load(variant, from), |c| halves::load(variant, c, from, declared));
-            format!("fn load_{name}(index: u32) -> Packet {{ {load} }}\n")
-        }
-        Access::Write => {
-            let store = codec.map_or_else(|| store(variant, name), |c| halves::store(variant, c, name));
-            format!("fn store_{name}(index: u32, packet: Packet) {{ {store} }}\n")
-        }
+    let mut text = String::new();
+    if access == Access::Read || role == Role::ResidualGradient {
+        let load = codec.map_or_else(|| load(variant, from), |c| halves::load(variant, c, from, declared));
+        text += &format!("fn load_{name}(index: u32) -> Packet {{ {load} }}\n");
     }
+    if access == Access::Write {
+        let store = codec.map_or_else(|| store(variant, name), |c| halves::store(variant, c, name));
+        text += &format!("fn store_{name}(index: u32, packet: Packet) {{ {store} }}\n");
+    }
+    text
 }
 
 /// The function that reads a word of a mask, or the flag.
 fn number(role: Role, access: Access) -> String {
-    match (role, access) {
-        (Role::Mask, Access::Read) => "fn mask_word(i: u32) -> u32 { return mask[i]; }\n".to_owned(),
-        (Role::Commit, _) => "fn commits() -> bool { return commit[0] != 0u; }\n".to_owned(),
-        _ => String::new(),
-    }
-}
-
-/// What stands for a binding that the variant does without.
-fn absent(role: Role) -> String {
-    let functions = match role {
-        Role::Mask => "fn mask_word(i: u32) -> u32 { return 0xffffffffu; }\n",
-        Role::Commit => "fn commits() -> bool { return true; }\n",
-        Role::Skipped => {
-            "fn skipped_at(i: u32) -> Bits { return Bits(0u); }\nfn set_skipped(i: u32, value: Bits) {}\n"
-        }
+    let text = match (role, access) {
+        (Role::Mask, Access::Read) => "fn mask_word(i: u32) -> u32 { return mask[i]; }\n",
+        (Role::Commit, _) => "fn commits() -> bool { return commit[0] != 0u; }\n",
         _ => "",
     };
-    functions.to_owned()
+    text.to_owned()
+}
+
+/// The same where the variant does not bind it: the kernel's files call it in vain, or not at all.
+fn without(role: Role, access: Access) -> String {
+    match role {
+        Role::Mask => return "fn mask_word(i: u32) -> u32 { return 0u; }\n".to_owned(),
+        Role::Commit => return "fn commits() -> bool { return true; }\n".to_owned(),
+        Role::Skipped => {
+            let functions = "fn skipped_at(i: u32) -> Bits { return Bits(0u); }\n\
+                             fn set_skipped(i: u32, value: Bits) { }\n";
+            return functions.to_owned();
+        }
+        _ => {}
+    }
+    let name = role.name();
+    let mut text = format!("fn load_{name}(index: u32) -> Packet {{ return Packet(); }}\n");
+    if access == Access::Write {
+        text += &format!("fn store_{name}(index: u32, packet: Packet) {{ }}\n");
+    }
+    text
 }
 
 /// The quads of a packet of float32 in an array.

@@ -19,9 +19,10 @@ pub(crate) fn source(variant: &Variant) -> String {
     unroll(unroll(source, "k", "QUADS", variant.quads()), "s", "STATS", variant.stats())
 }
 
-/// The kernel's file, what its tensors are stored by, and the files that these stand on.
+/// The files of the kernel, of its activation and of what its tensors are stored by, and those that they stand on.
 fn files_of(variant: &Variant) -> Vec<&'static str> {
     let mut files = vec![variant.kernel.row().file];
+    files.extend(variant.fused.file());
     files.extend(halves::codec(variant.stored.storage));
     let mut next = 0;
     while next < files.len() {
@@ -72,8 +73,9 @@ mod tests {
 
     #[test]
     fn every_file_is_of_use() {
+        let all = Variant::all();
         for (file, _) in FILES {
-            let used = Variant::all().iter().any(|variant| files_of(variant).contains(file));
+            let used = all.iter().any(|variant| files_of(variant).contains(file));
             assert!(used, "{file} is part of no shader");
         }
     }

@@ -11,7 +11,7 @@ use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use super::arena::{Arena, Range};
 use super::pipeline::{Key, Pipeline, PipelineError};
 use super::variant::Variant;
-use crate::plan::{DeviceProfile, Grid, Plan, Stage};
+use crate::plan::{DeviceProfile, Grid, Plan};
 use crate::tensor::Aliasing;
 
 /// What a [`Context`] may be told beside its device.
@@ -116,9 +116,7 @@ impl Context {
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
         let keys = plans.iter().flat_map(|plan| {
             plan.stages().iter().map(move |stage| {
-                let Stage { kernel, grid, .. } = stage;
-                let (work, stored) = (plan.work(), plan.stored());
-                Key::new(Variant::new(*kernel, &work, stored, grid, true, Aliasing::Disjoint), grid, false)
+                Key::new(Variant::new(plan, stage, true, Aliasing::Disjoint), &stage.grid, false)
             })
         });
         for key in keys {

@@ -9,11 +9,8 @@ use crate::plan::View;
 
 /// The declarations that a variant's files stand on.
 pub(super) fn declarations(variant: &Variant) -> String {
-    let &Variant { view, packet, held, kernel, masked, guarded, .. } = variant;
-    let (quad, quad_bits, lanes) = match packet {
-        1 => ("f32", "u32", "1u"),
-        _ => ("vec4<f32>", "vec4<u32>", "vec4<u32>(1u, 2u, 4u, 8u)"),
-    };
+    let &Variant { view, packet, held, kernel, .. } = variant;
+    let quad = if packet == 1 { "f32" } else { "vec4<f32>" };
     let (quads, stats) = (variant.quads(), variant.stats());
     let planes = view == View::Planes;
     let stat = if planes { "f32" } else { quad };
@@ -26,14 +23,10 @@ pub(super) fn declarations(variant: &Variant) -> String {
          alias Quad = {quad};\n\
          alias Stat = {stat};\n\
          alias Bits = {bits};\n\
-         alias QuadBits = {quad_bits};\n\
          const QUADS = {quads}u;\n\
          const STATS = {stats}u;\n\
          const QUAD_VALUES = {values}.0;\n\
-         const QUAD_BITS = {lanes};\n\
          const PLANES = {planes};\n\
-         const MASKED = {masked};\n\
-         const GUARDED = {guarded};\n\
          const HELD = {held}u;\n\
          fn collapse(sum: Quad) -> Stat {{ return {collapsed}; }}\n\
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
@@ -42,6 +35,13 @@ pub(super) fn declarations(variant: &Variant) -> String {
     if variant.stored.storage.is_half() {
         let _ = writeln!(text, "alias Halves = {};", if packet == 1 { "u32" } else { "vec4<u32>" });
     }
+    let (quad_bits, bools, lanes) = match packet {
+        1 => ("u32", "bool", "1u"),
+        _ => ("vec4<u32>", "vec4<bool>", "vec4<u32>(1u, 2u, 4u, 8u)"),
+    };
+    let _ = writeln!(text, "alias QuadBits = {quad_bits};\nalias QuadBools = {bools};");
+    let _ = writeln!(text, "const QUAD_BITS = {lanes};");
+    text += &variant.fused.declarations(quad);
     if let Some(item) = kernel.row().item {
         let (name, merge, load) = (item.name, item.merge, item.load);
         let _ = writeln!(text, "alias Item = {name};");

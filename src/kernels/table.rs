@@ -1,6 +1,7 @@
 //! The table of kernels: for each its file, what it binds and how, and what its workgroups reduce. WGSL declarations,
 //! bind-group layouts and entries all come from it.
 
+use super::fused::Fused;
 use crate::plan::Kernel;
 use crate::tensor::Aliasing;
 use Access::{Read, Write};
@@ -16,23 +17,25 @@ pub(crate) enum Role {
     RunningMean,
     RunningVar,
     Batches,
-    /// How often the guard skipped each feature, where there is a guard.
+    /// How often the guard skipped each feature.
     Skipped,
     Saved,
     Partials,
     Means,
-    /// The caller's flag without which no running statistic moves, where there is one.
-    Commit,
-    /// A bit for each example and position, where there is a mask.
-    Mask,
-    /// Valid positions of each example, from which a mask is made.
-    Lengths,
     Input,
     Output,
     OutputGradient,
     InputGradient,
     WeightGradient,
     BiasGradient,
+    Residual,
+    ResidualGradient,
+    /// A bit for each example and position.
+    Mask,
+    /// Valid positions of each example, from which a mask is made.
+    Lengths,
+    /// The caller's flag without which no running statistic moves.
+    Commit,
 }
 
 /// What an element of a binding is.
@@ -70,9 +73,11 @@ impl Role {
             InputGradient => (1, 3),
             WeightGradient => (1, 4),
             BiasGradient => (1, 5),
-            Mask => (1, 6),
-            Lengths => (1, 7),
-            Commit => (1, 8),
+            Residual => (1, 6),
+            ResidualGradient => (1, 7),
+            Mask => (1, 8),
+            Lengths => (1, 9),
+            Commit => (1, 10),
         }
     }
 
@@ -95,6 +100,8 @@ impl Role {
             InputGradient => "dx",
             WeightGradient => "weight_gradient",
             BiasGradient => "bias_gradient",
+            Residual => "z",
+            ResidualGradient => "dz",
             Mask => "mask",
             Lengths => "lengths",
             Commit => "commit",
@@ -108,7 +115,7 @@ impl Role {
 
     pub fn element(self) -> Element {
         match self {
-            Input | Output | OutputGradient | InputGradient => Element::Packet,
+            Input | Output | OutputGradient | InputGradient | Residual | ResidualGradient => Element::Packet,
             Batches | Skipped => Element::Count,
             Mask | Lengths | Commit => Element::Number,
             Layer => Element::Word,
@@ -145,11 +152,37 @@ pub(crate) struct Entry {
     /// The entry point; the file's name, but where that is a built-in function of WGSL.
     pub entry: &'static str,
     pub item: Option<Item>,
-    /// What it binds: a mask, the count of what is skipped and the flag only where there are such (`Variant::binds`).
+    /// What it binds.
     pub bindings: &'static [(Role, Access)],
+    /// What it binds by what is fused into it.
+    pub optional: &'static [(Role, Access)],
     /// The tensor that is read, and the one that may take its place.
     pub in_place: Option<(Role, Role)>,
 }
+
+/// What kernels bind that only read x.
+const MASKED: &[(Role, Access)] = &[(Mask, Read)];
+/// What kernels bind that move running statistics, and see no tensor.
+const GUARDED: &[(Role, Access)] = &[(Skipped, Write), (Commit, Read)];
+/// What forward kernels bind that write y.
+const EPILOGUE: &[(Role, Access)] = &[(Mask, Read), (Residual, Read)];
+/// The same of those that move running statistics.
+const GUARDED_EPILOGUE: &[(Role, Access)] =
+    &[(Mask, Read), (Residual, Read), (Skipped, Write), (Commit, Read)];
+/// What backward kernels bind that only read tensors.
+const DERIVATIVE: &[(Role, Access)] = &[(Mask, Read), (Residual, Read), (Output, Read)];
+/// What backward kernels bind that write tensors.
+const GRADIENTS: &[(Role, Access)] =
+    &[(Mask, Read), (Residual, Read), (Output, Read), (InputGradient, Write), (ResidualGradient, Write)];
+/// The same of the one that needs no x by itself.
+const FROZEN_GRADIENTS: &[(Role, Access)] = &[
+    (Mask, Read),
+    (Input, Read),
+    (Residual, Read),
+    (Output, Read),
+    (InputGradient, Write),
+    (ResidualGradient, Write),
+];
 
 impl Entry {
     /// Whether it binds a vector of the layer.
@@ -157,24 +190,45 @@ impl Entry {
         self.bindings.iter().any(|(role, _)| role.of_layer().is_some())
     }
 
-    /// Whether it binds something of this role that it can do without.
+    /// Whether it may bind this by what is fused into it.
     pub fn takes(&self, role: Role) -> bool {
-        self.bindings.iter().any(|(bound, access)| *bound == role && (role != Mask || *access == Read))
+        self.optional.iter().any(|(optional, _)| *optional == role)
+    }
+
+    /// Whether it writes gradients of tensors.
+    pub fn writes_gradients(&self) -> bool {
+        self.takes(ResidualGradient)
+    }
+
+    /// What it binds with this fused into it.
+    pub fn bindings_with(&self, fused: &Fused) -> impl Iterator<Item = (Role, Access)> {
+        let optional = self.optional.iter().filter(|(role, _)| fused.binds(*role));
+        self.bindings.iter().chain(optional).copied()
+    }
+
+    /// The tensor that is read, and the one that takes its place under an aliasing.
+    pub fn replaced(&self, aliasing: Aliasing) -> Option<(Role, Role)> {
+        match aliasing {
+            Aliasing::Disjoint | Aliasing::SameBuffer => None,
+            Aliasing::InPlace => self.in_place,
+            Aliasing::ResidualInPlace if self.writes_gradients() => Some((OutputGradient, ResidualGradient)),
+            Aliasing::ResidualInPlace => Some((Residual, Output)),
+        }
     }
 
     /// How what it writes may lie to what it reads: only what it writes into a buffer of the caller's may lie in one that
     /// it reads.
-    pub fn aliasings(&self) -> impl Iterator<Item = Aliasing> + use<> {
-        let reads = self.bindings.iter().any(|(_, access)| *access == Read);
-        let writes = |&(role, access)| access == Write && !matches!(role, Partials | Means | Mask);
-        let shares = reads && self.bindings.iter().any(writes);
-        [
-            Some(Aliasing::Disjoint),
-            shares.then_some(Aliasing::SameBuffer),
-            self.in_place.is_some().then_some(Aliasing::InPlace),
-        ]
-        .into_iter()
-        .flatten()
+    pub fn aliasings(&self, fused: &Fused) -> Vec<Aliasing> {
+        let all: Vec<_> = self.bindings_with(fused).collect();
+        let reads = all.iter().any(|(_, access)| *access == Read);
+        let writes = |&(role, access): &_| access == Write && !matches!(role, Partials | Means | Mask);
+        let bound = |role| all.iter().any(|(bound, _)| *bound == role);
+        let shares = reads && all.iter().any(writes);
+        let replaces =
+            |aliasing| self.replaced(aliasing).is_some_and(|(read, written)| bound(read) && bound(written));
+        let both = [Aliasing::InPlace, Aliasing::ResidualInPlace].into_iter().filter(|&a| replaces(a));
+        let shares = shares.then_some(Aliasing::SameBuffer);
+        [Aliasing::Disjoint].into_iter().chain(shares).chain(both).collect()
     }
 }
 
@@ -188,8 +242,6 @@ macro_rules! finish {
             (RunningMean, Write),
             (RunningVar, Write),
             (Batches, Write),
-            (Skipped, Write),
-            (Commit, Read),
             (Saved, Write),
         ]
     };
@@ -199,22 +251,16 @@ impl Kernel {
     pub fn row(self) -> Entry {
         let (file, item, bindings, in_place): (_, _, &'static [_], _) = match self {
             Kernel::MaskOfLengths => ("mask_of_lengths", None, &[(Lengths, Read), (Mask, Write)], None),
-            Kernel::SplitMoments => {
-                ("split_moments", MOMENTS, &[(Input, Read), (Mask, Read), (Partials, Write)], None)
-            }
+            Kernel::SplitMoments => ("split_moments", MOMENTS, &[(Input, Read), (Partials, Write)], None),
             Kernel::Finalize => ("finalize", MOMENTS, finish!((Partials, Write)), None),
-            Kernel::Normalize => (
-                "normalize",
-                None,
-                &[(Input, Read), (Mask, Read), (Output, Write), (Saved, Read)],
-                Some((Input, Output)),
-            ),
+            Kernel::Normalize => {
+                ("normalize", None, &[(Input, Read), (Output, Write), (Saved, Read)], Some((Input, Output)))
+            }
             Kernel::Evaluate => (
                 "evaluate",
                 None,
                 &[
                     (Input, Read),
-                    (Mask, Read),
                     (Output, Write),
                     (Weight, Read),
                     (Bias, Read),
@@ -224,22 +270,16 @@ impl Kernel {
                 ],
                 Some((Input, Output)),
             ),
-            Kernel::Cached => (
-                "cached",
-                MOMENTS,
-                finish!((Input, Read), (Mask, Read), (Output, Write)),
-                Some((Input, Output)),
-            ),
-            Kernel::Persistent => (
-                "persistent",
-                MOMENTS,
-                finish!((Input, Read), (Mask, Read), (Output, Write)),
-                Some((Input, Output)),
-            ),
+            Kernel::Cached => {
+                ("cached", MOMENTS, finish!((Input, Read), (Output, Write)), Some((Input, Output)))
+            }
+            Kernel::Persistent => {
+                ("persistent", MOMENTS, finish!((Input, Read), (Output, Write)), Some((Input, Output)))
+            }
             Kernel::SplitSums => (
                 "split_sums",
                 SUMS,
-                &[(Input, Read), (OutputGradient, Read), (Mask, Read), (Saved, Read), (Partials, Write)],
+                &[(Input, Read), (OutputGradient, Read), (Saved, Read), (Partials, Write)],
                 None,
             ),
             Kernel::FinalizeGradients => (
@@ -257,14 +297,7 @@ impl Kernel {
             Kernel::InputGradient => (
                 "input_gradient",
                 None,
-                &[
-                    (Input, Read),
-                    (OutputGradient, Read),
-                    (Mask, Read),
-                    (InputGradient, Write),
-                    (Saved, Read),
-                    (Means, Read),
-                ],
+                &[(Input, Read), (OutputGradient, Read), (Saved, Read), (Means, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
             Kernel::CachedGradient => gradient_row("cached_gradient"),
@@ -272,12 +305,25 @@ impl Kernel {
             Kernel::FrozenGradient => (
                 "frozen_gradient",
                 None,
-                &[(OutputGradient, Read), (Mask, Read), (InputGradient, Write), (Saved, Read)],
+                &[(OutputGradient, Read), (Saved, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
         };
         let entry = if file == "normalize" { "normalize_tensor" } else { file };
-        Entry { file, entry, item, bindings, in_place }
+        Entry { file, entry, item, bindings, optional: self.optional(), in_place }
+    }
+
+    fn optional(self) -> &'static [(Role, Access)] {
+        match self {
+            Kernel::SplitMoments => MASKED,
+            Kernel::Finalize => GUARDED,
+            Kernel::Normalize | Kernel::Evaluate => EPILOGUE,
+            Kernel::Cached | Kernel::Persistent => GUARDED_EPILOGUE,
+            Kernel::SplitSums => DERIVATIVE,
+            Kernel::InputGradient | Kernel::CachedGradient | Kernel::PersistentGradient => GRADIENTS,
+            Kernel::FrozenGradient => FROZEN_GRADIENTS,
+            Kernel::MaskOfLengths | Kernel::FinalizeGradients => &[],
+        }
     }
 }
 
@@ -291,8 +337,6 @@ fn gradient_row(file: &'static str) -> Row {
         &[
             (Input, Read),
             (OutputGradient, Read),
-            (Mask, Read),
-            (InputGradient, Write),
             (Saved, Read),
             (WeightGradient, Write),
             (BiasGradient, Write),

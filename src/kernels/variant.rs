@@ -1,11 +1,15 @@
 //! One shader of many: a kernel with everything that needs another WGSL.
 
+use super::fused::Fused;
 use super::sample::{pairwise, product};
-use super::table::{Access, Entry, Role};
-use crate::plan::{Grid, HELD, Kernel, Stored, View, Work, packets};
+use super::table::{Access, Role};
+use crate::plan::{Grid, HELD, Kernel, Plan, Stage, Stored, View, packets};
 use crate::tensor::{Aliasing, StorageType};
 
-/// A kernel for one view and packet, one placement of the layer's vectors, and one aliasing of tensors.
+const ALIASINGS: [Aliasing; 4] =
+    [Aliasing::Disjoint, Aliasing::SameBuffer, Aliasing::InPlace, Aliasing::ResidualInPlace];
+
+/// A kernel for one view and packet, one placement of the layer's vectors, what is fused, and one aliasing of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Variant {
     pub kernel: Kernel,
@@ -18,42 +22,28 @@ pub(crate) struct Variant {
     pub stored: Stored,
     /// Whether the layer's vectors stand in one buffer, for kernels that bind them.
     pub joint: bool,
+    pub fused: Fused,
     pub aliasing: Aliasing,
-    /// Whether a mask says which values are valid, for kernels that see the tensor.
-    pub masked: bool,
-    /// Whether features without finite statistics are skipped and counted, for kernels that move running statistics.
-    pub guarded: bool,
-    /// Whether a flag of the caller's decides that they move.
-    pub commits: bool,
 }
 
 impl Variant {
-    /// The variant of a kernel for a grid and bindings like these, with what makes no difference to it left out.
-    pub fn new(
-        kernel: Kernel,
-        work: &Work,
-        stored: Stored,
-        grid: &Grid,
-        joint: bool,
-        aliasing: Aliasing,
-    ) -> Self {
-        let row = kernel.row();
+    /// The variant of a stage of a plan for bindings like these, with what makes no difference to it left out.
+    pub fn new(plan: &Plan, stage: &Stage, joint: bool, aliasing: Aliasing) -> Self {
+        let &Stage { kernel, grid: Grid { view, packet, held, .. }, .. } = stage;
         Self {
             kernel,
-            view: if kernel.sees_tensor() { grid.view } else { View::Rows },
-            packet: grid.packet,
-            held: if kernel.holds() { grid.held } else { 0 },
-            stored: if kernel.sees_tensor() { stored } else { Stored::default() },
-            joint: joint && row.binds_layer(),
+            view: if kernel.sees_tensor() { view } else { View::Rows },
+            packet,
+            held: if kernel.holds() { held } else { 0 },
+            stored: if kernel.sees_tensor() { plan.stored() } else { Stored::default() },
+            joint: joint && kernel.row().binds_layer(),
+            fused: Fused::of(&plan.work(), kernel),
             aliasing,
-            masked: work.mask.is_some() && row.takes(Role::Mask),
-            guarded: work.guard && row.takes(Role::Skipped),
-            commits: work.commit && row.takes(Role::Commit),
         }
     }
 
     /// The shaders that a plan may ask for: of kernels with nothing fused every one, and a sample of all others in which
-    /// each two choices meet.
+    /// each two choices meet. Activations of the caller's are left out.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for kernel in Kernel::ALL {
@@ -67,39 +57,63 @@ impl Variant {
             };
             let views: &[View] = if sees { &[View::Planes, View::Rows] } else { &[View::Rows] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
-            let aliasings: Vec<Aliasing> = row.aliasings().collect();
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
-            // First without, then with what can be left out.
-            let [masks, guards, flags] =
-                [Role::Mask, Role::Skipped, Role::Commit].map(|role| if row.takes(role) { 2 } else { 1 });
-            let sizes = [views.len(), packets.len(), held.len(), aliasings.len(), joints.len(), stored.len()];
-            let sizes = [&sizes[..], &[masks, guards, flags]].concat();
+            let (functions, extras) = Fused::choices(kernel);
+            // First without, then with it.
+            let [masks, guards, flags] = [Role::Mask, Role::Skipped, Role::Commit]
+                .map(|role| if row.takes(role) { 2 } else { 1 });
+            let sizes = [
+                views.len(),
+                packets.len(),
+                held.len(),
+                ALIASINGS.len(),
+                joints.len(),
+                stored.len(),
+                functions.len(),
+                extras.len(),
+                masks,
+                guards,
+                flags,
+            ];
             let of = |i: &[usize]| Self {
                 kernel,
                 view: views[i[0]],
                 packet: packets[i[1]],
                 held: held[i[2]],
-                aliasing: aliasings[i[3]],
+                aliasing: ALIASINGS[i[3]],
                 joint: joints[i[4]],
                 stored: stored[i[5]],
-                masked: i[6] == 1,
-                guarded: i[7] == 1,
-                commits: i[8] == 1,
+                fused: Fused {
+                    function: functions[i[6]],
+                    masked: i[8] == 1,
+                    guarded: i[9] == 1,
+                    commits: i[10] == 1,
+                    ..extras[i[7]]
+                },
             };
             let is_one = |i: &[usize]| of(i).exists();
-            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 5]].concat());
+            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 7]].concat());
             all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
-            let sample = pairwise(&sizes, is_one).into_iter().filter(|i| i[4..].iter().any(|&i| i > 0));
+            let sample = pairwise(&sizes, is_one).into_iter().filter(|i| i[4..] != [0; 7]);
             all.extend(sample.map(|i| of(&i)));
         }
         all
     }
 
-    /// Whether a plan may ask for it, as far as packets go with storage.
+    /// Whether a plan may ask for it: packets go with storage; and what shares a buffer with what is written is read, but
+    /// not as a part of the layer's one binding.
     fn exists(&self) -> bool {
         let Stored { storage, half_access } = self.stored;
-        !self.kernel.sees_tensor()
-            || packets(storage).contains(&self.packet) && (self.packet == 1 || !half_access)
+        let single = self.packet == 1 || !half_access;
+        let packs = !self.kernel.sees_tensor() || (packets(storage).contains(&self.packet) && single);
+        let joined = |role: Role| self.joint && role.of_layer().is_some();
+        let row = self.kernel.row();
+        let reads =
+            row.bindings_with(&self.fused).any(|(role, access)| access == Access::Read && !joined(role));
+        packs
+            && (reads || self.aliasing != Aliasing::SameBuffer)
+            && self.fused.is_of(self.kernel)
+            && row.aliasings(&self.fused).contains(&self.aliasing)
     }
 
     /// Quads in a packet.
@@ -113,7 +127,7 @@ impl Variant {
     }
 
     pub fn name(&self) -> String {
-        let Self { kernel, view, packet, held, stored, joint, aliasing, masked, guarded, commits } = *self;
+        let Self { kernel, view, packet, held, stored, joint, fused, aliasing } = self;
         let mut name = kernel.row().entry.to_owned();
         if kernel.sees_tensor() {
             name += &format!("_{view}");
@@ -131,44 +145,31 @@ impl Variant {
         if kernel.row().binds_layer() && !joint {
             name += "_separate";
         }
-        for (is, word) in [(masked, "_masked"), (guarded, "_guarded"), (commits, "_commits")] {
-            if is {
-                name += word;
-            }
-        }
+        name += &fused.name();
         name + match aliasing {
             Aliasing::Disjoint => "",
             Aliasing::SameBuffer => "_same_buffer",
             Aliasing::InPlace => "_in_place",
-        }
-    }
-
-    /// Whether it binds what its kernel's row has for this role.
-    pub fn binds(&self, role: Role) -> bool {
-        match role {
-            Role::Mask => self.masked || !self.kernel.row().takes(role),
-            Role::Skipped => self.guarded,
-            Role::Commit => self.commits,
-            _ => true,
+            Aliasing::ResidualInPlace => "_residual_in_place",
         }
     }
 
     /// What it binds and how: where tensors share a buffer with what is written, WebGPU wants all of it to be writable; in
     /// place, what is read is not bound itself; and vectors of the layer that stand in one buffer are one binding.
     pub fn bindings(&self) -> Vec<(Role, Access)> {
-        let Entry { bindings, in_place, .. } = self.kernel.row();
-        let replaced = in_place.filter(|_| self.aliasing == Aliasing::InPlace).map(|(read, _)| read);
+        let row = self.kernel.row();
+        let replaced = row.replaced(self.aliasing).map(|(read, _)| read);
         let joined = |role: Role| self.joint && role.of_layer().is_some();
         let mut all = Vec::new();
         if self.joint {
-            let writes = bindings.iter().any(|&(role, access)| joined(role) && access == Access::Write);
+            let writes = row.bindings.iter().any(|&(role, access)| joined(role) && access == Access::Write);
             all.push((Role::Layer, if writes { Access::Write } else { Access::Read }));
         }
-        let bound = |role: Role| self.binds(role) && Some(role) != replaced && !joined(role);
-        let others = bindings.iter().filter(|(role, _)| bound(*role));
-        all.extend(others.map(|&(role, access)| match self.aliasing {
+        let others =
+            row.bindings_with(&self.fused).filter(|(role, _)| Some(*role) != replaced && !joined(*role));
+        all.extend(others.map(|(role, access)| match self.aliasing {
             Aliasing::Disjoint => (role, access),
-            Aliasing::SameBuffer | Aliasing::InPlace => (role, Access::Write),
+            _ => (role, Access::Write),
         }));
         all
     }
@@ -177,34 +178,51 @@ impl Variant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{MaskKind, Op, storage_buffers};
+    use crate::plan::{
+        Activation, DeviceProfile, Epilogue, MaskKind, Op, Path, PlanRequest, ResidualGradient, Work,
+        storage_buffers,
+    };
+    use crate::tensor::Shape;
 
     #[test]
     fn plans_count_bindings_as_they_are() {
-        let grid = Grid {
-            view: View::Planes,
-            packet: 4,
-            workgroup: 8,
-            tile: 1,
-            held: 4,
-            splits: 1,
-            slice: 1,
-            total: 1,
-            groups: 1,
-        };
-        let mut most = 0;
-        for kernel in Kernel::ALL {
-            for i in product(&[2; 4]) {
-                let [masked, guard, commit, separate] = [0, 1, 2, 3].map(|k| i[k] == 1);
-                let work = Work::from(Op::Evaluation).mask(masked.then_some(MaskKind::Positions));
-                let work = work.guard(guard).commit(commit).separate_vectors(separate);
-                let variant =
-                    Variant::new(kernel, &work, Stored::default(), &grid, !separate, Aliasing::Disjoint);
-                let bound = variant.bindings().len() as u32;
-                assert_eq!(storage_buffers(kernel, &work), bound, "{}", variant.name());
-                most = bound.max(most);
+        let profile = DeviceProfile { max_storage_buffers: 99, ..DeviceProfile::discrete() };
+        let ops = [
+            Op::Training { update_running: true },
+            Op::Evaluation,
+            Op::Backward { reduce: true, apply: true },
+            Op::Backward { reduce: true, apply: false },
+            Op::Backward { reduce: false, apply: true },
+        ];
+        let activations = [Activation::Identity, Activation::Relu, Activation::Silu];
+        let mut seen = std::collections::HashMap::new();
+        for (op, activation) in ops.into_iter().flat_map(|op| activations.map(|activation| (op, activation))) {
+            for i in product(&[2; 6]) {
+                let [residual, mask, guard, commit, separate, dz] = [0, 1, 2, 3, 4, 5].map(|k| i[k] == 1);
+                let backward = matches!(op, Op::Backward { .. });
+                let mut work = Work::from(op)
+                    .epilogue(Epilogue { activation, residual })
+                    .mask(mask.then_some(MaskKind::Lengths))
+                    .guard(guard && !backward)
+                    .commit(commit && !backward)
+                    .separate_vectors(separate);
+                if backward && residual && dz {
+                    work = work.residual_gradient(ResidualGradient::Write);
+                }
+                for path in [Path::Split, Path::Cached, Path::Persistent, Path::Reduce, Path::Elementwise] {
+                    let request = PlanRequest::new().path(path);
+                    let Ok(plan) = Plan::new(&profile, work, Shape::rows(64, 8), request) else { continue };
+                    for stage in plan.stages() {
+                        let variant = Variant::new(&plan, stage, !separate, Aliasing::Disjoint);
+                        let bound = variant.bindings().len() as u32;
+                        assert_eq!(storage_buffers(stage.kernel, &work), bound, "{}", variant.name());
+                        let most = seen.entry(stage.kernel).or_insert(0);
+                        *most = bound.max(*most);
+                    }
+                }
             }
         }
-        assert_eq!(most, 11);
+        assert_eq!(seen.len(), Kernel::ALL.len(), "{seen:?}");
+        assert_eq!((seen[&Kernel::Cached], seen[&Kernel::InputGradient]), (12, 8), "{seen:?}");
     }
 }

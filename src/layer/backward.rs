@@ -1,12 +1,13 @@
 //! Backward: the gradients of a forward step.
 
+use super::backward_tensors::Tensors;
 use super::mask::BoundMask;
-use super::prepared::{Bindings, Prepared, bindings_of};
+use super::prepared::Prepared;
 use super::saved::Forward;
 use super::{BatchNorm, ForwardStep, Mask, PrepareError, Statistics, Step};
-use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan, PlanRequest, Work};
-use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
+use crate::kernels::Params;
+use crate::plan::{Op, Plan, PlanRequest, PreActivation, Work};
+use crate::tensor::{Bound, Tensor};
 
 /// The tensors of a backward step. Offsets, usage and storage type as the forward step's: see
 /// [`Training`](crate::Training).
@@ -15,12 +16,17 @@ use crate::tensor::{BindingError, Bound, Tensor, check_overlaps};
 pub struct Backward<'a> {
     output_gradient: wgpu::BufferBinding<'a>,
     input: Option<wgpu::BufferBinding<'a>>,
+    output: Option<wgpu::BufferBinding<'a>>,
+    residual: Option<wgpu::BufferBinding<'a>>,
     mask: Option<Mask<'a>>,
+    pre_activation: Option<PreActivation>,
     input_gradient: Option<wgpu::BufferBinding<'a>>,
+    residual_gradient: Option<wgpu::BufferBinding<'a>>,
     weight_gradient: Option<wgpu::BufferBinding<'a>>,
     bias_gradient: Option<wgpu::BufferBinding<'a>>,
     parameter_gradients: Option<wgpu::BufferBinding<'a>>,
     accumulate: bool,
+    accumulate_residual: bool,
     plan: PlanRequest,
 }
 
@@ -30,12 +36,17 @@ impl<'a> Backward<'a> {
         Self {
             output_gradient,
             input: None,
+            output: None,
+            residual: None,
             mask: None,
+            pre_activation: None,
             input_gradient: None,
+            residual_gradient: None,
             weight_gradient: None,
             bias_gradient: None,
             parameter_gradients: None,
             accumulate: false,
+            accumulate_residual: false,
             plan: PlanRequest::default(),
         }
     }
@@ -45,16 +56,46 @@ impl<'a> Backward<'a> {
         Self { input: Some(input), ..self }
     }
 
+    /// z, where it is not where the forward step read it: a copy, as of x. It is read where
+    /// [`Plan::kept`] says so.
+    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
+        Self { residual: Some(residual), ..self }
+    }
+
+    /// y, where it is not where the forward step wrote it: a copy, as of x. It is read where
+    /// [`Plan::kept`] says so.
+    pub fn output(self, output: wgpu::BufferBinding<'a>) -> Self {
+        Self { output: Some(output), ..self }
+    }
+
     /// The mask, where it is not where the forward step reads it: a copy of what was there when the forward ran. Of either
     /// kind; the forward step must have a mask too. Where it says that a value is not valid, dy counts as 0.
     pub fn mask(self, mask: Mask<'a>) -> Self {
         Self { mask: Some(mask), ..self }
     }
 
+    /// How to know what the activation was given. By default, what reads the fewest tensors: x, and the residual, from
+    /// which it is computed again; but y for ReLU and leaky ReLU (of a slope of at least 0) where there is a residual, or
+    /// where x is not needed for anything else.
+    pub fn pre_activation(self, pre_activation: PreActivation) -> Self {
+        Self { pre_activation: Some(pre_activation), ..self }
+    }
+
     /// dx, to be written; the same range as dy to work in place, or one that overlaps nothing. Leave it out where nothing
     /// before the layer learns.
     pub fn input_gradient(self, gradient: wgpu::BufferBinding<'a>) -> Self {
         Self { input_gradient: Some(gradient), ..self }
+    }
+
+    /// dz, the gradient of the residual, to be written; the same range as dy to work in place where dx is elsewhere, or one
+    /// that overlaps nothing.
+    pub fn residual_gradient(self, gradient: wgpu::BufferBinding<'a>) -> Self {
+        Self { residual_gradient: Some(gradient), ..self }
+    }
+
+    /// Whether to add to dz instead of overwriting it. It must not take the place of dy then.
+    pub fn accumulate_residual(self, accumulate: bool) -> Self {
+        Self { accumulate_residual: accumulate, ..self }
     }
 
     /// The weight's gradient, C float32.
@@ -84,63 +125,11 @@ impl<'a> Backward<'a> {
     }
 }
 
-/// The tensors of a backward step, checked.
-struct Tensors {
-    output_gradient: Bound,
-    input: Option<Bound>,
-    mask: Option<BoundMask>,
-    input_gradient: Option<Bound>,
-    weight_gradient: Option<Bound>,
-    bias_gradient: Option<Bound>,
-}
-
-impl Tensors {
-    fn op(&self, statistics: Statistics) -> Op {
-        let learns = self.weight_gradient.is_some() || self.bias_gradient.is_some();
-        let apply = self.input_gradient.is_some();
-        Op::Backward { reduce: learns || (apply && statistics == Statistics::Batch), apply }
-    }
-
-    fn bindings<'a>(&'a self, saved: &wgpu::BufferBinding<'a>) -> Bindings<'a> {
-        let tensors = [
-            (Role::OutputGradient, Some(&self.output_gradient)),
-            (Role::Input, self.input.as_ref()),
-            (Role::InputGradient, self.input_gradient.as_ref()),
-            (Role::WeightGradient, self.weight_gradient.as_ref()),
-            (Role::BiasGradient, self.bias_gradient.as_ref()),
-        ];
-        let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
-        bindings.extend(bindings_of(self.mask.iter().map(|mask| (mask.role(), &mask.bound))));
-        bindings.push((Role::Saved, saved.clone()));
-        bindings
-    }
-
-    /// That gradients overlap nothing else: none of the layer's vectors either, nor what the forward step saved.
-    fn check_gradients(&self, forward: &Forward<'_>) -> Result<(), BindingError> {
-        let parameters = [&self.weight_gradient, &self.bias_gradient].into_iter().flatten();
-        let written = self.input_gradient.iter().chain(parameters).filter(|bound| bound.bytes > 0);
-        let mask = self.mask.iter().map(|mask| &mask.bound);
-        let tensors =
-            self.input.iter().chain([&self.output_gradient]).chain(mask).filter(|bound| bound.bytes > 0);
-        let read = tensors.chain(forward.vectors.iter().map(|(_, bound)| bound));
-        let in_place = Some((Tensor::OutputGradient, Tensor::InputGradient));
-        check_overlaps(&written.collect::<Vec<_>>(), &read.collect::<Vec<_>>(), in_place)
-    }
-
-    fn gradients(&self) -> [(Tensor, bool); 3] {
-        [
-            (Tensor::InputGradient, self.input_gradient.is_some()),
-            (Tensor::WeightGradient, self.weight_gradient.is_some()),
-            (Tensor::BiasGradient, self.bias_gradient.is_some()),
-        ]
-    }
-}
-
 /// A prepared backward, to be recorded after its forward step, any number of times.
 #[derive(Debug)]
 pub struct BackwardStep {
     prepared: Prepared,
-    gradients: [(Tensor, bool); 3],
+    gradients: [(Tensor, bool); 4],
     id: u64,
 }
 
@@ -159,8 +148,8 @@ impl BackwardStep {
     }
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone; the same gradients must be wanted.
-    /// `accumulate` and `plan` stay what they were. The mask is the forward step's, unless another is given, of the kind that
-    /// the step was prepared with.
+    /// What is accumulated, the plan, and how the activation's input is known stay what they were. The mask is the forward
+    /// step's, unless another is given; of the kind that the step was prepared with.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
@@ -174,13 +163,13 @@ impl BackwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let tensors = layer.backward_tensors(&forward, &backward)?;
+        let tensors = layer.backward_tensors(&forward, &backward, |_| self.plan().work())?;
+        BoundMask::check_kind(tensors.mask.as_ref(), self.plan().work().mask)?;
         for ((tensor, required), (_, given)) in self.gradients.into_iter().zip(tensors.gradients()) {
             if required != given {
-                return Err(PrepareError::OtherGradients { tensor, required });
+                return Err(PrepareError::OtherTensors { tensor, required });
             }
         }
-        BoundMask::check_kind(tensors.mask.as_ref().map(|mask| mask.kind), self.plan().work().mask)?;
         self.prepared.bind(&tensors.bindings(&forward.saved))
     }
 
@@ -219,48 +208,65 @@ impl BatchNorm {
         forward: &ForwardStep,
         backward: Backward<'_>,
     ) -> Result<BackwardStep, PrepareError> {
-        let (accumulate, request) = (backward.accumulate, backward.plan);
         let forward = forward.forward();
-        let tensors = self.backward_tensors(&forward, &backward)?;
-        let op = tensors.op(forward.statistics);
-        let mask = tensors.mask.as_ref().map(|mask| mask.kind);
-        let work = Work::from(op).storage(forward.storage).mask(mask);
-        let plan = Plan::new(self.context.profile(), work, forward.shape, request)?;
+        let tensors = self.backward_tensors(&forward, &backward, |work| work)?;
+        let plan = Plan::new(self.context.profile(), tensors.work, forward.shape, backward.plan)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
-            accumulate: accumulate.into(),
+            accumulate: backward.accumulate.into(),
+            accumulate_residual: backward.accumulate_residual.into(),
+            slope: forward.epilogue.activation.slope(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
         let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(&forward.saved))?;
         Ok(BackwardStep { prepared, gradients: tensors.gradients(), id: self.id })
     }
 
+    /// What a backward binds, checked: of the forward step's tensors those that the work reads, which `fixed` may have
+    /// decided before.
     fn backward_tensors(
         &self,
         forward: &Forward<'_>,
         backward: &Backward<'_>,
+        fixed: impl Fn(Work) -> Work,
     ) -> Result<Tensors, PrepareError> {
         if forward.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
+        if backward.residual_gradient.is_some() && forward.residual.is_none() {
+            return Err(PrepareError::NoResidual);
+        }
         let bytes = forward.shape.bytes_of(forward.storage);
-        let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>, bytes| {
+        let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>| {
             binding.as_ref().map(|binding| self.bound(tensor, binding, bytes)).transpose()
         };
         let [weight_gradient, bias_gradient] = self.parameter_gradients(backward)?;
         let mut tensors = Tensors {
+            work: Work::from(Op::Evaluation),
             output_gradient: self.bound(Tensor::OutputGradient, &backward.output_gradient, bytes)?,
             input: None,
+            output: None,
+            residual: None,
             mask: self.backward_mask(forward, backward)?,
-            input_gradient: optional(Tensor::InputGradient, &backward.input_gradient, bytes)?,
+            input_gradient: optional(Tensor::InputGradient, &backward.input_gradient)?,
+            residual_gradient: optional(Tensor::ResidualGradient, &backward.residual_gradient)?,
             weight_gradient,
             bias_gradient,
         };
-        if matches!(tensors.op(forward.statistics), Op::Backward { reduce: true, .. }) {
-            let given = optional(Tensor::Input, &backward.input, bytes)?;
-            tensors.input = Some(self.backward_input(forward, given, &tensors.output_gradient)?);
+        let accumulate = backward.accumulate_residual;
+        tensors.work = fixed(tensors.work_of(forward, backward.pre_activation, accumulate));
+        for tensor in tensors.work.kept() {
+            let (given, forwards) = match tensor {
+                Tensor::Residual => (&backward.residual, forward.residual),
+                Tensor::Output => (&backward.output, Some(forward.output)),
+                _ => (&backward.input, Some(forward.input)),
+            };
+            if let Some(forwards) = forwards {
+                let kept = forward.kept(forwards, optional(tensor, given)?, &tensors.output_gradient)?;
+                *tensors.kept_mut(tensor) = Some(kept);
+            }
         }
-        tensors.check_gradients(forward)?;
+        tensors.check_gradients(forward, accumulate)?;
         Ok(tensors)
     }
 
@@ -298,30 +304,5 @@ impl BatchNorm {
             gradient(Tensor::WeightGradient, has_weight, &backward.weight_gradient, 0)?,
             gradient(Tensor::BiasGradient, has_bias, &backward.bias_gradient, stride)?,
         ])
-    }
-
-    /// x as backward reads it.
-    fn backward_input(
-        &self,
-        forward: &Forward<'_>,
-        given: Option<Bound>,
-        output_gradient: &Bound,
-    ) -> Result<Bound, PrepareError> {
-        let in_place = forward.input.same_range(forward.output);
-        let input = given.unwrap_or_else(|| forward.input.clone());
-        if input.overlaps(forward.output) {
-            return Err(match in_place {
-                true => PrepareError::Overwritten,
-                false => PrepareError::ForwardsTensor { tensor: Tensor::Input, given: Tensor::Output },
-            });
-        }
-        // A copy of x may be dy, too.
-        if output_gradient.overlaps(&input) && input.overlaps(forward.input) {
-            return Err(PrepareError::ForwardsTensor {
-                tensor: Tensor::OutputGradient,
-                given: Tensor::Input,
-            });
-        }
-        Ok(input)
     }
 }

@@ -3,10 +3,20 @@
 use super::mask::BoundMask;
 use super::prepared::{Bindings, Prepared, bindings_of};
 use super::saved::{Forward, Saved};
-use super::{BatchNorm, Evaluation, Guard, Mask, PrepareError, Statistics, Step, Training};
+use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, Work};
 use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
+
+/// The tensors of a forward step, checked.
+#[derive(Debug)]
+struct Tensors {
+    input: Bound,
+    output: Bound,
+    residual: Option<Bound>,
+    mask: Option<BoundMask>,
+    commit: Option<Bound>,
+}
 
 /// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
 /// and, as prepared, moves the running statistics.
@@ -24,27 +34,6 @@ pub struct ForwardStep {
     id: u64,
 }
 
-/// The tensors of a forward step, checked.
-#[derive(Debug, Clone)]
-struct Tensors {
-    input: Bound,
-    output: Bound,
-    mask: Option<BoundMask>,
-    commit: Option<Bound>,
-}
-
-impl Tensors {
-    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
-        let mut bindings = bindings_of([(Role::Input, &self.input), (Role::Output, &self.output)]);
-        bindings.extend(bindings_of(self.mask.iter().map(|mask| (mask.role(), &mask.bound))));
-        bindings.extend(bindings_of(self.commit.iter().map(|commit| (Role::Commit, commit))));
-        bindings.push((Role::Saved, saved));
-        let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-        bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
-        bindings
-    }
-}
-
 impl ForwardStep {
     /// Records the step's dispatches. Allocates nothing, submits nothing, cannot fail.
     ///
@@ -59,49 +48,34 @@ impl ForwardStep {
         &self.prepared.plan
     }
 
-    /// Binds other tensors under the same plan, at the cost of bind groups alone. Tensors that lie to each other as those
-    /// before did (in place, in the same buffer, or in buffers of their own) need no other pipeline. A backward that was
-    /// prepared before still reads the input it was prepared with: rebind it too. A mask and a flag stay bound.
+    /// Binds other tensors under the same plan, at the cost of bind groups alone: those of a [`Training`] or an
+    /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. A mask
+    /// stays bound, unless another of the same kind is given, and so does the flag of [`Training::commit`]. Tensors
+    /// that lie to each other as those before did (in place, in the same buffer, or in buffers of their own) need no other
+    /// pipeline. A backward that was prepared before still reads the tensors it was prepared with: rebind it too.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
-    pub fn rebind(
+    pub fn rebind<'a>(
         &mut self,
         layer: &BatchNorm,
-        input: wgpu::BufferBinding<'_>,
-        output: wgpu::BufferBinding<'_>,
+        tensors: impl Into<Training<'a>>,
     ) -> Result<(), PrepareError> {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let bytes = self.plan().tensor_bytes();
-        self.bind(
-            layer,
-            Tensors {
-                input: layer.bound(Tensor::Input, &input, bytes)?,
-                output: layer.bound(Tensor::Output, &output, bytes)?,
-                ..self.tensors.clone()
-            },
-        )
-    }
-
-    /// Binds another mask of the same kind, at the same cost. A backward that was prepared before still reads the mask it
-    /// was prepared with.
-    ///
-    /// # Errors
-    /// [`PrepareError`]: of the binding, or [`PrepareError::OtherMask`]; the step stays as it was.
-    pub fn rebind_mask(&mut self, layer: &BatchNorm, mask: Mask<'_>) -> Result<(), PrepareError> {
-        if layer.id != self.id {
-            return Err(PrepareError::OtherLayer);
+        let (mut training, shape) = (tensors.into(), self.plan().shape());
+        // A flag is bound where one was, only.
+        training.commit = training.commit.filter(|_| self.plan().work().commit);
+        let kept = (self.tensors.mask.clone(), self.tensors.commit.clone());
+        let tensors = layer.forward_tensors(shape, self.plan().work(), &training, kept, &self.vectors)?;
+        BoundMask::check_kind(tensors.mask.as_ref(), self.plan().work().mask)?;
+        let required = self.tensors.residual.is_some();
+        if tensors.residual.is_some() != required {
+            return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
         }
-        BoundMask::check_kind(Some(mask.kind()), self.plan().work().mask)?;
-        let mask = Some(layer.bound_mask(&mask, self.plan().shape())?);
-        self.bind(layer, Tensors { mask, ..self.tensors.clone() })
-    }
-
-    fn bind(&mut self, layer: &BatchNorm, tensors: Tensors) -> Result<(), PrepareError> {
-        layer.check_forward(&tensors, &self.vectors)?;
-        self.prepared.bind(&tensors.bindings(&self.vectors, self.saved.binding()))?;
+        let saved = self.saved.binding();
+        self.prepared.bind(&tensors.bindings(&self.vectors, saved))?;
         self.tensors = tensors;
         Ok(())
     }
@@ -117,9 +91,11 @@ impl ForwardStep {
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
+            epilogue: self.plan().work().epilogue,
             input: &self.tensors.input,
-            output: &self.tensors.output,
+            residual: self.tensors.residual.as_ref(),
             mask: self.tensors.mask.as_ref(),
+            output: &self.tensors.output,
             id: self.id,
         }
     }
@@ -138,6 +114,24 @@ impl Step for ForwardStep {
 
     fn plan(&self) -> &Plan {
         self.plan()
+    }
+}
+
+impl Tensors {
+    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
+        let Self { input, output, residual, mask, commit } = self;
+        let tensors = [
+            (Role::Input, Some(input)),
+            (Role::Output, Some(output)),
+            (Role::Residual, residual.as_ref()),
+            (Role::Commit, commit.as_ref()),
+        ];
+        let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
+        bindings.extend(bindings_of(mask.iter().map(|mask| (mask.role(), &mask.bound))));
+        bindings.push((Role::Saved, saved));
+        let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
+        bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
+        bindings
     }
 }
 
@@ -172,50 +166,44 @@ impl BatchNorm {
         shape: Shape,
         evaluation: Evaluation<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let Evaluation { input, output, mask, storage, plan } = evaluation;
         let statistics = match self.descriptor.track_running_stats {
             true => Statistics::Running,
             false => Statistics::Batch,
         };
-        let training = Training::new(input, output).statistics(statistics).update_running(false);
-        let training = Training { mask, ..training.storage(storage).plan(plan) };
+        let training = Training::from(evaluation).statistics(statistics).update_running(false);
         self.prepare_forward(shape, training)
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, statistics, update_running, storage, plan: request, .. } = training;
-        let Training { saved, mask, guard, commit, .. } = training;
+        let commit = training.commit.filter(|_| training.update_running);
+        let training = Training { commit, ..training };
+        let Training { statistics, update_running, ref saved, storage, plan: request, .. } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
         }
         let needs_batch = statistics == Statistics::Batch || update_running;
-        if needs_batch && shape.count() == 1 && mask.is_none() {
+        if needs_batch && shape.count() == 1 && training.mask.is_none() {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
         let mut vectors = self.vectors.bounds();
         let saved = match saved {
             None => Saved::Contexts(self.context.saved(self.saved_bytes())),
             Some(saved) => {
-                let bound = self.bound(Tensor::SavedStatistics, &saved, self.saved_bytes())?;
+                let bound = self.bound(Tensor::SavedStatistics, saved, self.saved_bytes())?;
                 vectors.push((Role::Saved, bound.clone()));
                 Saved::Callers(bound)
             }
         };
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let work = Work::from(op).storage(storage).separate_vectors(!self.vectors.joint());
-        let (bytes, commit) = (work.bytes(shape), commit.filter(|_| update_running));
-        let tensors = Tensors {
-            input: self.bound(Tensor::Input, &input, bytes)?,
-            output: self.bound(Tensor::Output, &output, bytes)?,
-            mask: mask.map(|mask| self.bound_mask(&mask, shape)).transpose()?,
-            commit: commit.map(|commit| self.bound(Tensor::Commit, &commit, 4)).transpose()?,
-        };
-        self.check_forward(&tensors, &vectors)?;
-        let work = work
-            .mask(tensors.mask.as_ref().map(|mask| mask.kind))
-            .guard(update_running && guard == Guard::SkipNonFinite)
-            .commit(tensors.commit.is_some());
+        let work = Work::from(op)
+            .storage(storage)
+            .epilogue(training.epilogue())
+            .separate_vectors(!self.vectors.joint())
+            .mask(training.mask.as_ref().map(|mask| mask.kind()))
+            .guard(update_running && training.guard == Guard::SkipNonFinite)
+            .commit(training.commit.is_some());
+        let tensors = self.forward_tensors(shape, work, &training, (None, None), &vectors)?;
         let plan = Plan::new(self.context.profile(), work, shape, request)?;
         let frozen = statistics == Statistics::Running;
         let params = Params {
@@ -223,6 +211,7 @@ impl BatchNorm {
             use_running: frozen.into(),
             unbiased: if self.descriptor.convention.unbiased_running_variance() { 1.0 } else { 0.0 },
             eps: self.descriptor.eps,
+            slope: training.activation.slope(),
             momentum: self.descriptor.momentum.map_or(-1.0, |m| self.descriptor.convention.batch_share(m)),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
@@ -232,9 +221,34 @@ impl BatchNorm {
         Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
     }
 
+    /// The tensors, checked beside the layer's vectors; `kept` are the mask and the flag where no other is given.
+    fn forward_tensors(
+        &self,
+        shape: Shape,
+        work: Work,
+        training: &Training<'_>,
+        kept: (Option<BoundMask>, Option<Bound>),
+        vectors: &[(Role, Bound)],
+    ) -> Result<Tensors, PrepareError> {
+        let bytes = work.bytes(shape);
+        let residual = training.residual.as_ref();
+        let mask = training.mask.as_ref().map(|mask| self.bound_mask(mask, shape)).transpose()?;
+        let commit = training.commit.as_ref();
+        let commit = commit.map(|commit| self.bound(Tensor::Commit, commit, 4)).transpose()?;
+        let tensors = Tensors {
+            input: self.bound(Tensor::Input, &training.input, bytes)?,
+            output: self.bound(Tensor::Output, &training.output, bytes)?,
+            residual: residual.map(|z| self.bound(Tensor::Residual, z, bytes)).transpose()?,
+            mask: mask.or(kept.0),
+            commit: commit.or(kept.1),
+        };
+        self.check_forward(&tensors, vectors)?;
+        Ok(tensors)
+    }
+
     /// That what is written overlaps nothing else.
     fn check_forward(&self, tensors: &Tensors, vectors: &[(Role, Bound)]) -> Result<(), PrepareError> {
-        let Tensors { input, output, mask, commit } = tensors;
+        let Tensors { input, output, residual, mask, commit } = tensors;
         let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
         // All count as written, since kernels that move running statistics bind them so.
         let mut written: Vec<_> = callers.filter(|bound| *own != bound.buffer).collect();
@@ -242,8 +256,9 @@ impl BatchNorm {
         if input.bytes > 0 {
             written.push(output);
             read.push(input);
-            read.extend(mask.iter().map(|mask| &mask.bound));
+            read.extend(residual.iter().chain(mask.iter().map(|mask| &mask.bound)));
         }
-        Ok(check_overlaps(&written, &read, Some((Tensor::Input, Tensor::Output)))?)
+        let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
+        Ok(check_overlaps(&written, &read, &in_place)?)
     }
 }

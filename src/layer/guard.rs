@@ -1,6 +1,8 @@
 //! What keeps running statistics from moving with batches that are not finite.
 
-use super::state::read_vectors;
+use std::future::Future;
+
+use super::state::submit_copy;
 use super::{BatchNorm, ReadError};
 use crate::tensor::Bound;
 
@@ -24,14 +26,20 @@ impl BatchNorm {
         self.vectors.skipped().map(Bound::binding)
     }
 
-    /// Copies [`skipped`](Self::skipped) to the host, as it is after all work submitted so far; nothing where nothing is
+    /// Copies [`skipped`](Self::skipped) to the host, as it is after all work submitted before this call; nothing where nothing is
     /// tracked. Waits as [`read_state`](Self::read_state) does.
     ///
     /// # Errors
     /// [`ReadError`], where the device is lost or out of memory.
-    pub async fn read_skipped(&self, queue: &wgpu::Queue) -> Result<Vec<u32>, ReadError> {
-        let Some(skipped) = self.vectors.skipped() else { return Ok(Vec::new()) };
-        let bytes = read_vectors(self, queue, [(skipped, skipped.bytes)]).await?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    pub fn read_skipped(
+        &self,
+        queue: &wgpu::Queue,
+    ) -> impl Future<Output = Result<Vec<u32>, ReadError>> + use<> {
+        let skipped = self.vectors.skipped();
+        let copy = skipped.map(|skipped| submit_copy(self, queue, vec![(skipped, skipped.bytes)]));
+        async {
+            let Some(copy) = copy else { return Ok(Vec::new()) };
+            Ok(bytemuck::pod_collect_to_vec(&copy?.read().await?))
+        }
     }
 }

@@ -51,7 +51,8 @@ impl BoundMask {
     }
 
     /// That a step is bound to a mask of the kind that it was prepared for, or to none.
-    pub fn check_kind(given: Option<MaskKind>, required: Option<MaskKind>) -> Result<(), PrepareError> {
+    pub fn check_kind(mask: Option<&Self>, required: Option<MaskKind>) -> Result<(), PrepareError> {
+        let given = mask.map(|mask| mask.kind);
         match given == required {
             true => Ok(()),
             false => Err(PrepareError::OtherMask { required, given }),

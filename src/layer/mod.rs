@@ -1,6 +1,7 @@
 //! What a caller touches: layers, the steps they prepare, and their state.
 
 mod backward;
+mod backward_tensors;
 mod buffers;
 mod descriptor;
 mod dispatch;
@@ -25,7 +26,9 @@ pub use guard::Guard;
 pub use mask::Mask;
 pub use norm::BatchNorm;
 pub use requests::{Evaluation, Statistics, Training};
+#[cfg(feature = "safetensors")]
+pub(crate) use state::NAMED;
 #[cfg(feature = "headless")]
 pub(crate) use state::mapped;
-pub use state::{State, read_states};
+pub use state::{LayerStateError, Names, State, StateTensor, TensorError, read_states, set_states};
 pub use step::Step;

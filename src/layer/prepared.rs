@@ -6,7 +6,7 @@ use bytemuck::bytes_of;
 
 use super::dispatch::{DispatchBinding, DispatchDescription};
 use super::{BatchNorm, PrepareError};
-use crate::kernels::{Access, Context, Key, Params, Pipeline, Role, Uniform, Variant};
+use crate::kernels::{Access, Context, Fused, Key, Params, Pipeline, Role, Uniform, Variant};
 use crate::plan::{MEANS_VECTORS, Plan, Stage, vector_stride};
 use crate::tensor::{Aliasing, Bound};
 
@@ -83,10 +83,8 @@ impl Prepared {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
             let joint = of(&all, Role::Layer).is_some();
-            let (work, stored) = (self.plan.work(), self.plan.stored());
-            let mut variant =
-                Variant::new(stage.kernel, &work, stored, &stage.grid, joint, Aliasing::Disjoint);
-            variant.aliasing = aliasing(&variant, &all);
+            let aliasing = aliasing(&Fused::of(&self.plan.work(), stage.kernel), stage, joint, &all);
+            let variant = Variant::new(&self.plan, stage, joint, aliasing);
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &all);
             Ok(Ready { variant, pipeline, groups })
@@ -102,8 +100,7 @@ impl Prepared {
     /// Parts of the shared scratch: partials, means, and gradients that are not wanted.
     fn scratch_bindings(&self, given: &Bindings<'_>) -> Bindings<'_> {
         let size = std::num::NonZeroU64::new(self.plan.mask_bytes());
-        let mask =
-            self.mask.iter().map(|buffer| (Role::Mask, wgpu::BufferBinding { buffer, offset: 0, size }));
+        let mask = self.mask.iter().map(|buffer| (Role::Mask, wgpu::BufferBinding { buffer, offset: 0, size }));
         let mut parts: Bindings<'_> = mask.collect();
         let Some(buffer) = &self.scratch else { return parts };
         let vector = vector_stride(self.plan.shape().features()) * 4;
@@ -199,22 +196,24 @@ fn of<'a, 'b>(bindings: &'b Bindings<'a>, role: Role) -> Option<&'b wgpu::Buffer
     bindings.iter().find(|(bound, _)| *bound == role).map(|(_, buffer)| buffer)
 }
 
-/// How what a variant of disjoint tensors writes lies to what it reads, by the table of kernels; the layer's vectors in one
-/// buffer are one binding.
-fn aliasing(variant: &Variant, bindings: &Bindings<'_>) -> Aliasing {
-    let row = variant.kernel.row();
+/// How what the stage writes lies to what it reads, by the table of kernels; the layer's vectors in one buffer are one
+/// binding.
+fn aliasing(fused: &Fused, stage: &Stage, joint: bool, bindings: &Bindings<'_>) -> Aliasing {
+    let row = stage.kernel.row();
     let bound = |role| of(bindings, role).expect("every role of a planned stage is bound");
-    if let Some((read, written)) = row.in_place {
-        let (read, written) = (bound(read), bound(written));
-        if read.buffer == written.buffer && read.offset == written.offset {
-            return Aliasing::InPlace;
+    for aliasing in row.aliasings(fused) {
+        if let Some((read, written)) = row.replaced(aliasing) {
+            let (read, written) = (bound(read), bound(written));
+            if read.buffer == written.buffer && read.offset == written.offset {
+                return aliasing;
+            }
         }
     }
-    let apart: Vec<_> = variant.bindings().into_iter().filter(|(role, _)| *role != Role::Layer).collect();
-    let mixed = apart.iter().any(|&(read, access)| {
+    let apart = || row.bindings_with(fused).filter(|(role, _)| !(joint && role.of_layer().is_some()));
+    let mixed = apart().any(|(read, access)| {
         let writes =
-            |&(role, access): &(_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
-        access == Access::Read && apart.iter().any(writes)
+            |(role, access): (_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
+        access == Access::Read && apart().any(writes)
     });
     if mixed { Aliasing::SameBuffer } else { Aliasing::Disjoint }
 }

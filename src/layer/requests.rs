@@ -1,7 +1,7 @@
 //! What forward steps are asked for.
 
 use super::{Guard, Mask};
-use crate::plan::PlanRequest;
+use crate::plan::{Activation, Epilogue, PlanRequest};
 use crate::tensor::StorageType;
 
 /// Which statistics normalize.
@@ -20,6 +20,8 @@ pub enum Statistics {
 pub struct Training<'a> {
     pub(super) input: wgpu::BufferBinding<'a>,
     pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<wgpu::BufferBinding<'a>>,
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
@@ -41,6 +43,8 @@ impl<'a> Training<'a> {
         Self {
             input,
             output,
+            activation: Activation::Identity,
+            residual: None,
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
@@ -50,6 +54,21 @@ impl<'a> Training<'a> {
             storage: StorageType::default(),
             plan: PlanRequest::default(),
         }
+    }
+
+    /// What is applied to what is normalized: y = activation(bn(x)), in the same dispatches. Backward finds it in the
+    /// forward step.
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// z, of x' shape, that is added before the activation: y = activation(bn(x) + z). y may take its place.
+    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
+        Self { residual: Some(residual), ..self }
+    }
+
+    pub(super) fn epilogue(&self) -> Epilogue {
+        Epilogue { activation: self.activation, residual: self.residual.is_some() }
     }
 
     /// Which statistics normalize. [`Statistics::Running`] makes the layer frozen in a network that trains.
@@ -111,14 +130,32 @@ pub struct Evaluation<'a> {
     pub(super) output: wgpu::BufferBinding<'a>,
     pub(super) mask: Option<Mask<'a>>,
     pub(super) storage: StorageType,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<wgpu::BufferBinding<'a>>,
     pub(super) plan: PlanRequest,
+}
+
+/// The same tensors and epilogue, to [rebind](crate::ForwardStep::rebind) a step to: it is evaluation no more.
+impl<'a> From<Evaluation<'a>> for Training<'a> {
+    fn from(evaluation: Evaluation<'a>) -> Self {
+        let Evaluation { input, output, mask, activation, residual, storage, plan } = evaluation;
+        Self { mask, activation, residual, storage, plan, ..Self::new(input, output) }
+    }
 }
 
 impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { input, output, mask: None, storage: StorageType::default(), plan: PlanRequest::default() }
+        Self {
+            input,
+            output,
+            mask: None,
+            activation: Activation::Identity,
+            residual: None,
+            storage: StorageType::default(),
+            plan: PlanRequest::default(),
+        }
     }
 
     /// Which examples and positions get a y other than 0; which the statistics are of, where the batch's are used.
@@ -129,6 +166,16 @@ impl<'a> Evaluation<'a> {
     /// How the values of x and y lie in memory, as [`Training::storage`] says.
     pub fn storage(self, storage: StorageType) -> Self {
         Self { storage, ..self }
+    }
+
+    /// As [`Training::activation`].
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// As [`Training::residual`].
+    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
+        Self { residual: Some(residual), ..self }
     }
 
     /// What to fix of the plan.

@@ -3,6 +3,7 @@
 use super::Statistics;
 use super::mask::BoundMask;
 use crate::kernels::{Range, Role};
+use crate::plan::Epilogue;
 use crate::tensor::{Bound, Shape, StorageType};
 
 /// Where a step saves its statistics.
@@ -29,7 +30,9 @@ pub(super) struct Forward<'a> {
     pub saved: wgpu::BufferBinding<'a>,
     /// The layer's vectors, and what is saved in a buffer of the caller's.
     pub vectors: &'a [(Role, Bound)],
+    pub epilogue: Epilogue,
     pub input: &'a Bound,
+    pub residual: Option<&'a Bound>,
     pub output: &'a Bound,
     pub mask: Option<&'a BoundMask>,
     pub id: u64,

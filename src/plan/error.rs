@@ -1,3 +1,5 @@
+use super::ActivationError;
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,9 +16,12 @@ pub enum PlanError {
         /// What the device has.
         given: u64,
     },
+    /// The activation is not possible.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// A dispatch would bind more buffers than the device lets it.
     #[error(
-        "the work binds {required} storage buffers, the device lets a dispatch bind {given}: request a higher \
+        "the work binds {required} storage buffers in a dispatch, the device has {given}: request a higher \
          max_storage_buffers_per_shader_stage, or leave all vectors in the layer's own buffer"
     )]
     StorageBuffers {

@@ -132,7 +132,7 @@ impl Frame {
         workgroups.flat_map(|size| held.clone().map(move |held| (size, held))).find_map(
             |(workgroup, held)| {
                 let mask = u32::from(self.work.mask.is_some());
-                let values = held * (self.packet * self.work.inputs() + mask);
+                let values = held * (self.packet * self.work.held() + mask);
                 let registers = workgroup * (values + REGISTERS_FOR_THE_REST);
                 let grid = Self { workgroup, ..*self }.grid(1);
                 (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })

@@ -19,7 +19,9 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::time::Duration;
 
 pub use cost::{Costs, GpuCosts, SoftwareCosts};
-pub use epilogue::{Activation, CustomActivation, Epilogue};
+pub use epilogue::{
+    Activation, ActivationError, CustomActivation, Epilogue, PreActivation, ResidualGradient,
+};
 pub use error::PlanError;
 pub(crate) use frame::packets;
 pub(crate) use grid::{Grid, HELD};
@@ -33,7 +35,7 @@ pub(crate) use stage::{MEANS_VECTORS, SAVED_VECTORS, Stage, mask_words, vector_s
 pub(crate) use work::Stored;
 pub use work::{MaskKind, Work};
 
-use crate::tensor::{Shape, StorageType};
+use crate::tensor::{Shape, StorageType, Tensor};
 use candidates::Candidate;
 use stage::{UNWANTED_VECTORS, kernels};
 
@@ -70,8 +72,9 @@ impl Plan {
         request: PlanRequest,
     ) -> Result<Self, PlanError> {
         let work = work.into();
+        work.validate()?;
         let op = work.op;
-        let empty = shape.count() == 0 || !(op.reduces() || op.applies());
+        let empty = shape.count() == 0 || !(op.reduces() || work.applies());
         let candidate = match empty {
             true => None,
             false => Some(candidates::best(profile, work, shape, request)?),
@@ -113,12 +116,12 @@ impl Plan {
         stages: Vec<Stage>,
         splits: u32,
     ) -> Self {
-        let inputs = u64::from(work.inputs());
+        let applies = work.applied_alone() + work.written();
         let passes = match path {
             Path::Empty => 0,
-            Path::Split => 2 * inputs + 1,
-            Path::Reduce => inputs,
-            Path::Elementwise | Path::Cached | Path::Persistent => inputs + 1,
+            Path::Split => work.reduced() + work.applied() + applies,
+            Path::Reduce => work.reduced(),
+            Path::Elementwise | Path::Cached | Path::Persistent => work.applied() + applies,
         };
         let partial_vectors = u64::from(splits) * work.op.partial_vectors();
         let scratch_vectors = match work.op {
@@ -134,7 +137,7 @@ impl Plan {
             stages,
             scratch_vectors,
             partial_vectors,
-            bytes_moved: passes * work.bytes(shape),
+            bytes_moved: u64::from(passes) * work.bytes(shape),
             predicted: Duration::from_nanos(nanoseconds as u64),
             half_access: false,
         }
@@ -148,6 +151,12 @@ impl Plan {
     /// What it is for, with how tensors are stored and what is fused.
     pub fn work(&self) -> Work {
         self.work
+    }
+
+    /// Tensors of the forward step that a backward reads: [`Tensor::Input`], [`Tensor::Residual`] and [`Tensor::Output`], as
+    /// they were when the forward step last ran. Nothing for a forward.
+    pub fn kept(&self) -> Vec<Tensor> {
+        if self.path == Path::Empty { Vec::new() } else { self.work.kept() }
     }
 
     /// The tensor's shape.
@@ -303,6 +312,11 @@ impl Display for Plan {
             self.scratch_bytes(),
             self.bytes_moved,
             self.predicted.as_secs_f64() * 1e3,
-        )
+        )?;
+        let kept: Vec<String> = self.kept().iter().map(Tensor::to_string).collect();
+        if !kept.is_empty() {
+            write!(f, "; reads the forward step's {}", kept.join(" and "))?;
+        }
+        Ok(())
     }
 }

@@ -149,6 +149,19 @@ impl Kernel {
         !self.merges() && self != Kernel::MaskOfLengths
     }
 
+    pub fn is_backward(self) -> bool {
+        use Kernel::*;
+        matches!(
+            self,
+            SplitSums
+                | FinalizeGradients
+                | InputGradient
+                | CachedGradient
+                | PersistentGradient
+                | FrozenGradient
+        )
+    }
+
     /// Whether it holds all that it reads.
     pub fn holds(self) -> bool {
         matches!(self, Kernel::Persistent | Kernel::PersistentGradient)

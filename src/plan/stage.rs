@@ -57,20 +57,23 @@ pub(crate) fn mask_words(shape: Shape) -> u64 {
 
 /// Storage buffers that a kernel binds: as many as `Variant::bindings` of src/kernels has, whose test compares.
 pub(crate) fn storage_buffers(kernel: Kernel, work: &Work) -> u32 {
-    let (mask, flags) = (u32::from(work.mask.is_some()), u32::from(work.commit));
+    let [mask, residual, flag] =
+        [work.mask.is_some(), work.epilogue.residual, work.commit].map(u32::from);
+    let kept = work.kept().len() as u32;
     let (layer, skipped) = if work.separate_vectors { (5, u32::from(work.guard)) } else { (1, 0) };
     match kernel {
         Kernel::MaskOfLengths => 2,
         Kernel::SplitMoments => 2 + mask,
-        Kernel::Finalize => 2 + layer + skipped + flags,
-        Kernel::Normalize | Kernel::FrozenGradient => 3 + mask,
+        Kernel::Finalize => 2 + layer + skipped + flag,
+        Kernel::Normalize => 3 + mask + residual,
         // It does not count batches.
-        Kernel::Evaluate => 3 + mask + if work.separate_vectors { 4 } else { 1 },
-        Kernel::Cached | Kernel::Persistent => 3 + mask + layer + skipped + flags,
-        Kernel::SplitSums => 4 + mask,
+        Kernel::Evaluate => 3 + mask + residual + if work.separate_vectors { 4 } else { 1 },
+        Kernel::Cached | Kernel::Persistent => 3 + mask + residual + layer + skipped + flag,
+        Kernel::SplitSums => 3 + kept + mask,
         Kernel::FinalizeGradients => 5,
-        Kernel::InputGradient => 5 + mask,
-        Kernel::CachedGradient | Kernel::PersistentGradient => 6 + mask,
+        Kernel::InputGradient => 3 + kept + work.written() + mask,
+        Kernel::CachedGradient | Kernel::PersistentGradient => 4 + kept + work.written() + mask,
+        Kernel::FrozenGradient => 2 + kept + work.written() + mask,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a plan is for.
 
-use super::{Epilogue, Op};
-use crate::tensor::{Shape, StorageType};
+use super::{Activation, ActivationError, Epilogue, Op, PreActivation, ResidualGradient};
+use crate::tensor::{Shape, StorageType, Tensor};
 
 /// How a mask says which values are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,14 +23,18 @@ pub struct Work {
     pub storage: StorageType,
     /// What is fused after the affine step.
     pub epilogue: Epilogue,
+    /// How backward knows what the activation was given; `None` for what reads the fewest tensors.
+    pub pre_activation: Option<PreActivation>,
+    /// Whether backward gives the residual's gradient, too.
+    pub residual_gradient: Option<ResidualGradient>,
+    /// Whether the layer's vectors stand in buffers of their own ([`LayerBuffers`](crate::LayerBuffers)), each a binding.
+    pub separate_vectors: bool,
     /// The mask, where there is one.
     pub mask: Option<MaskKind>,
     /// Whether a training step skips and counts features whose statistics are not finite.
     pub guard: bool,
     /// Whether a flag of the caller's decides that running statistics move.
     pub commit: bool,
-    /// Whether the layer's vectors stand in buffers of their own ([`LayerBuffers`](crate::LayerBuffers)), each a binding.
-    pub separate_vectors: bool,
 }
 
 /// How values lie in memory, and how kernels get at them.
@@ -58,10 +62,12 @@ impl From<Op> for Work {
             op,
             storage: StorageType::default(),
             epilogue: Epilogue::default(),
+            pre_activation: None,
+            residual_gradient: None,
+            separate_vectors: false,
             mask: None,
             guard: false,
             commit: false,
-            separate_vectors: false,
         }
     }
 }
@@ -77,7 +83,22 @@ impl Work {
         Self { epilogue, ..self }
     }
 
-    /// With a mask.
+    /// With backward knowing so what the activation was given.
+    pub fn pre_activation(self, pre_activation: PreActivation) -> Self {
+        Self { pre_activation: Some(pre_activation), ..self }
+    }
+
+    /// With the residual's gradient, too.
+    pub fn residual_gradient(self, gradient: ResidualGradient) -> Self {
+        Self { residual_gradient: Some(gradient), ..self }
+    }
+
+    /// With each of the layer's vectors in a binding of its own, or not.
+    pub fn separate_vectors(self, separate_vectors: bool) -> Self {
+        Self { separate_vectors, ..self }
+    }
+
+    /// With a mask, or without.
     pub fn mask(self, mask: impl Into<Option<MaskKind>>) -> Self {
         Self { mask: mask.into(), ..self }
     }
@@ -92,18 +113,80 @@ impl Work {
         Self { commit, ..self }
     }
 
-    /// With each of the layer's vectors in a binding of its own, or not.
-    pub fn separate_vectors(self, separate_vectors: bool) -> Self {
-        Self { separate_vectors, ..self }
-    }
-
     /// Bytes of one tensor.
     pub(crate) fn bytes(&self, shape: Shape) -> u64 {
         shape.bytes_of(self.storage)
     }
 
-    /// Tensors that are read to be summed up, where it reduces, and else to make another.
-    pub(crate) fn inputs(&self) -> u32 {
-        if matches!(self.op, Op::Backward { reduce: true, .. }) { 2 } else { 1 }
+    /// That its activation is one that a kernel can have.
+    pub(crate) fn validate(&self) -> Result<(), ActivationError> {
+        let activation = self.epilogue.activation;
+        activation.validate()?;
+        match self.finds_by() {
+            Some(PreActivation::SignOfOutput) if !activation.keeps_sign() => {
+                Err(ActivationError::Sign { given: activation })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it writes a tensor.
+    pub(crate) fn applies(&self) -> bool {
+        self.op.applies() || self.residual_gradient.is_some()
+    }
+
+    /// How backward knows what the activation was given; nothing where it need not know, and forward.
+    ///
+    /// Where sums are made, x is there: then y would be one tensor more, but in the place of a residual. Where not, y is
+    /// as good as x, and there even if it has taken the place of x.
+    pub(crate) fn finds_by(&self) -> Option<PreActivation> {
+        let Epilogue { activation, residual } = self.epilogue;
+        if !self.op.is_backward() || activation == Activation::Identity {
+            return None;
+        }
+        let by_sign = activation.keeps_sign() && (residual || !self.op.reduces());
+        let default = if by_sign { PreActivation::SignOfOutput } else { PreActivation::Recomputed };
+        Some(self.pre_activation.unwrap_or(default))
+    }
+
+    /// The tensors of the forward step that backward reads.
+    pub(crate) fn kept(&self) -> Vec<Tensor> {
+        let by = self.finds_by();
+        let recomputes = by == Some(PreActivation::Recomputed);
+        let all = [
+            (Tensor::Input, self.op.is_backward() && (self.op.reduces() || recomputes)),
+            (Tensor::Residual, recomputes && self.epilogue.residual),
+            (Tensor::Output, by == Some(PreActivation::SignOfOutput)),
+        ];
+        all.into_iter().filter(|(_, keeps)| *keeps).map(|(tensor, _)| tensor).collect()
+    }
+
+    /// Tensors that are read to be summed up.
+    pub(crate) fn reduced(&self) -> u32 {
+        match self.op {
+            Op::Backward { reduce: true, .. } => 1 + self.kept().len() as u32,
+            _ => u32::from(self.op.reduces()),
+        }
+    }
+
+    /// Tensors that are read to make others of them, which those that are summed up are among.
+    pub(crate) fn applied(&self) -> u32 {
+        1 + self.kept().len() as u32
+    }
+
+    /// Tensors that are read only where others are made: a residual, and a gradient that is added to.
+    pub(crate) fn applied_alone(&self) -> u32 {
+        let residual = !self.op.is_backward() && self.epilogue.residual;
+        u32::from(residual) + u32::from(self.residual_gradient == Some(ResidualGradient::Add))
+    }
+
+    /// Tensors that are written.
+    pub(crate) fn written(&self) -> u32 {
+        u32::from(self.op.applies()) + u32::from(self.residual_gradient.is_some())
+    }
+
+    /// Packets that an invocation of the persistent path holds for each that it loads of a tensor.
+    pub(crate) fn held(&self) -> u32 {
+        if self.op.is_backward() { 2 } else { 1 }
     }
 }

@@ -18,6 +18,10 @@ pub enum Tensor {
     WeightGradient,
     /// The gradient of the loss with respect to the bias.
     BiasGradient,
+    /// z, the residual.
+    Residual,
+    /// dz, the gradient of the loss with respect to the residual.
+    ResidualGradient,
     /// The weight γ.
     Weight,
     /// The bias β.
@@ -38,6 +42,10 @@ pub enum Tensor {
     Lengths,
     /// The caller's flag without which no running statistic moves.
     Commit,
+    /// The weight of another layer with a batch norm folded into it.
+    FoldedWeight,
+    /// The bias of another layer with a batch norm folded into it.
+    FoldedBias,
 }
 
 impl std::fmt::Display for Tensor {
@@ -49,6 +57,8 @@ impl std::fmt::Display for Tensor {
             Tensor::InputGradient => "input_gradient",
             Tensor::WeightGradient => "weight_gradient",
             Tensor::BiasGradient => "bias_gradient",
+            Tensor::Residual => "residual",
+            Tensor::ResidualGradient => "residual_gradient",
             Tensor::Weight => "weight",
             Tensor::Bias => "bias",
             Tensor::RunningMean => "running_mean",
@@ -59,6 +69,8 @@ impl std::fmt::Display for Tensor {
             Tensor::Mask => "mask",
             Tensor::Lengths => "lengths",
             Tensor::Commit => "commit",
+            Tensor::FoldedWeight => "folded weight",
+            Tensor::FoldedBias => "folded bias",
         })
     }
 }
@@ -140,6 +152,8 @@ pub(crate) enum Aliasing {
     SameBuffer,
     /// In the place of the tensor that is read.
     InPlace,
+    /// Where there is a residual: y in its place, or its gradient in the place of dy.
+    ResidualInPlace,
 }
 
 /// A binding, checked, and cut to the bytes of its tensor.
@@ -200,12 +214,12 @@ impl Bound {
 }
 
 /// Refuses ranges that overlap where something is written: what is written and anything else; and ranges that are only
-/// read, where their buffer is also written to, since all of its bindings are writable then. `in_place` are the two that
-/// may be the same range.
+/// read, where their buffer is also written to, since all of its bindings are writable then. `in_place` are those that may be
+/// the same range, two by two.
 pub(crate) fn check_overlaps(
     written: &[&Bound],
     read: &[&Bound],
-    in_place: Option<(Tensor, Tensor)>,
+    in_place: &[(Tensor, Tensor)],
 ) -> Result<(), BindingError> {
     let all: Vec<&Bound> = written.iter().chain(read).copied().collect();
     for (i, a) in all.iter().enumerate() {
@@ -213,8 +227,8 @@ pub(crate) fn check_overlaps(
             if !a.overlaps(b) || written.iter().all(|out| out.buffer != a.buffer) {
                 continue;
             }
-            let pair = |(x, y)| (a.tensor, b.tensor) == (x, y) || (b.tensor, a.tensor) == (x, y);
-            let in_place = in_place.is_some_and(pair);
+            let pair = |&(x, y): &_| (a.tensor, b.tensor) == (x, y) || (b.tensor, a.tensor) == (x, y);
+            let in_place = in_place.iter().any(pair);
             if !(in_place && a.same_range(b)) {
                 let (first, second) = if read.contains(a) { (a, b) } else { (b, a) };
                 return Err(BindingError::Overlap { first: first.tensor, second: second.tensor, in_place });

@@ -8,7 +8,7 @@ pub enum StorageType {
     /// IEEE 754 binary32.
     #[default]
     Float32,
-    /// IEEE 754 binary16. What is stored is rounded to nearest, ties to even; beyond 65,520 it is infinite.
+    /// IEEE 754 binary16. What is stored is rounded to nearest, ties to even; from 65,520 on it is infinite.
     Float16,
     /// The upper half of a binary32: its exponent, and 7 bits of its mantissa. Rounded likewise.
     BFloat16,

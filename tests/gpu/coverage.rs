@@ -10,24 +10,24 @@ use wgpu_batchnorm::{Context, ContextOptions, DeviceProfile, Shape, View};
 /// Runs of one value per feature, at the most.
 const RUNS: usize = 8;
 
-fn discrete() -> Context {
+pub fn discrete() -> Context {
     Context::with_options(&gpu().device, ContextOptions::default().profile(DeviceProfile::discrete()))
 }
 
 /// Whole numbers, whose sums a lost value changes by 1 at least.
 #[track_caller]
-fn all_values(rig: &Rig) {
+pub fn all_values(rig: &Rig) {
     let elements = rig.shape().elements() as usize;
     rig.check(&whole_numbers(elements, 1), &whole_numbers(elements, 2));
 }
 
 /// Ones, which add up to the count; and one value of each feature, wherever something begins or ends.
 #[track_caller]
-fn each_end(rig: &Rig) {
+pub fn each_end(rig: &Rig) {
     let shape = rig.shape();
     rig.check(&whole_numbers(shape.elements() as usize, 3), &vec![1.0; shape.elements() as usize]);
-    // The mean of all zeros but for the count is 1.
-    let x = one_hot(rig.forward.plan(), shape.count() as f32, RUNS);
+    // In float32 the mean of all zeros but for the count is 1.
+    let x = one_hot(rig.forward.plan(), rig.hot(), RUNS);
     for (x, dy) in x.iter().zip(one_hot(rig.backward.plan(), 1.0, RUNS)) {
         rig.check(x, &dy);
     }

@@ -1,19 +1,17 @@
 //! A layer whose results are exact, with every binding between guards: its own vectors, the tensors, the gradients and
 //! what is saved.
 
-use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    PrepareError, Shape, Statistics, Training,
-};
+use wgpu_batchnorm::{BackwardStep, Context, ForwardStep, Shape, StorageType};
 
 use super::cases::Case;
 use super::guards::Guarded;
+use super::steps::{self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, EPS, MASK, MEAN, SAVED, VAR, WEIGHT, X, Y};
 use crate::gpu::gpu;
-use crate::layer::descriptor;
 use crate::layout::{Layout, feature_sums};
 use crate::masks::Masked;
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
+use crate::stored;
 
 /// How what is written lies to what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +33,17 @@ pub enum Wanted {
     Parameters,
 }
 
-/// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
-const EPS: f32 = 1.0 / 1024.0;
-/// What stands where something is to be written: a NaN of its own.
-const UNWRITTEN: u32 = 0xffc0_dead;
-
-const X: usize = 0;
-const Y: usize = 1;
-const DY: usize = 2;
-const DX: usize = 3;
-const DWEIGHT: usize = 4;
-const DBIAS: usize = 5;
-const SAVED: usize = 6;
-const WEIGHT: usize = 7;
-const BIAS: usize = 8;
-const MEAN: usize = 9;
-const VAR: usize = 10;
-const BATCHES: usize = 11;
-const MASK: usize = 12;
+/// What stands where something is to be written: a NaN of its own, and two float16 that are none.
+const UNWRITTEN: u32 = 0xffc0_feed;
+/// What stands in the half of a word behind an odd number of 16-bit values.
+const BEHIND: u16 = 0xa5a5;
 
 pub struct Rig {
     pub forward: ForwardStep,
     pub backward: BackwardStep,
     what: String,
     shape: Shape,
+    storage: StorageType,
     layout: Layout,
     wanted: Wanted,
     placement: Placement,
@@ -105,33 +90,34 @@ impl Rig {
         placement: Placement,
         mask: Option<Masked>,
     ) -> Self {
-        let Case { shape, plan } = case;
-        let (elements, features) = (shape.elements() as usize, shape.features() as usize);
+        let Case { shape, storage, plan } = case;
+        let (words, features) = ((shape.bytes_of(storage) / 4) as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let words = mask.as_ref().map_or(0, |mask| mask.words.len());
-        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5], &[words]].concat();
+        let mask_words = mask.as_ref().map_or(0, |mask| mask.words.len());
+        let lens = [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[mask_words]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let masked = if mask.is_some() { ", masked" } else { "" };
-        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}{masked}");
-        let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, shape, plan, &guarded, wanted, placement, mask.as_ref())
+        let masked = mask.as_ref().map_or(String::new(), |mask| format!(", {:?}", mask.kind));
+        let what = format!("{}, {wanted:?}, {placement:?}{masked}", Case { plan, ..case });
+        let norm = steps::norm(context, shape, &guarded);
+        let case = Case { plan, ..case };
+        let forward = steps::forward(&norm, case, &guarded, wanted, placement, mask.as_ref())
             .unwrap_or_else(|error| panic!("{what}: {error}"));
-        let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
+        let backward = steps::backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
-        Self { forward, backward, what, shape, layout, wanted, placement, stride, guarded, mask }
+        Self { forward, backward, what, shape, storage, layout, wanted, placement, stride, guarded, mask }
     }
 
     /// Writes everything anew.
     pub fn reset(&self, x: &[f32], dy: &[f32]) {
         let c = self.layout.features;
-        let (in_place, unwritten) = (self.placement == Placement::InPlace, vec![UNWRITTEN; x.len()]);
-        let x = bits(x.iter().copied());
+        let (in_place, unwritten) = (self.placement == Placement::InPlace, self.unwritten());
+        let x = self.words(x.iter().copied());
         self.guarded.write(X, &x);
         // In place, the backward reads a copy of x.
         self.guarded.write(Y, if in_place { &x } else { &unwritten });
-        self.guarded.write(DY, &bits(dy.iter().copied()));
+        self.guarded.write(DY, &self.words(dy.iter().copied()));
         self.guarded.write(DX, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
@@ -151,6 +137,18 @@ impl Rig {
     /// 0 where it is not valid.
     fn if_valid(&self, i: usize, value: f32) -> f32 {
         if self.is_valid(i) { value } else { 0.0 }
+    }
+
+    /// The words of a tensor of the nearest values to these.
+    fn words(&self, values: impl Iterator<Item = f32>) -> Vec<u32> {
+        let bits: Vec<u32> = values.map(|value| stored::encode(self.storage, value)).collect();
+        stored::words(self.storage, &bits, BEHIND)
+    }
+
+    /// A tensor that nothing has written.
+    fn unwritten(&self) -> Vec<u32> {
+        let (len, half) = (self.shape.elements() as usize, self.storage.bytes() == 2);
+        stored::words(self.storage, &vec![if half { UNWRITTEN & 0xffff } else { UNWRITTEN }; len], BEHIND)
     }
 
     /// Runs forward and backward of these, and holds everything that there is against what must be there.
@@ -183,30 +181,44 @@ impl Rig {
         }
     }
 
+    /// Holds a tensor against these words, and where two values share one, against its halves.
+    #[track_caller]
+    fn same_tensor(&self, name: &str, got: &[u32], want: &[u32]) {
+        let len = self.shape.elements() as usize;
+        let of = |words: &[u32]| stored::bits(self.storage, words, len);
+        for (i, (got, want)) in of(got).into_iter().zip(of(want)).enumerate() {
+            let values = [got, want].map(|bits| stored::decode(self.storage, bits));
+            assert!(got == want || values == [0.0; 2], "{}: {name}[{i}] is {values:?}", self.what);
+        }
+        let behind = [got, want].map(|words| words[words.len() - 1] >> 16);
+        let odd = self.storage.bytes() == 2 && len % 2 == 1;
+        assert!(!odd || behind == [u32::from(BEHIND); 2], "{}: {behind:x?} is behind {name}", self.what);
+    }
+
     #[track_caller]
     fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
         let feature = |i: usize| self.layout.feature(i);
-        let y = |(i, x): (usize, &f32)| self.if_valid(i, x * weight(feature(i)) + bias(feature(i))).to_bits();
-        let dx = |(i, dy): (usize, &f32)| self.if_valid(i, dy * weight(feature(i))).to_bits();
+        let y = |(i, x): (usize, &f32)| self.if_valid(i, x * weight(feature(i)) + bias(feature(i)));
+        let dx = |(i, dy): (usize, &f32)| self.if_valid(i, dy * weight(feature(i)));
         let (y, dx) = (x.iter().enumerate().map(y), dy.iter().enumerate().map(dx));
-        let (x, dy) = (bits(x.iter().copied()), bits(dy.iter().copied()));
-        let unwritten = std::iter::repeat(UNWRITTEN);
+        let (y, dx, unwritten) = (self.words(y), self.words(dx), self.unwritten());
+        let (x, dy) = (self.words(x.iter().copied()), self.words(dy.iter().copied()));
         let has_dx = self.wanted != Wanted::Parameters;
         if self.placement == Placement::InPlace {
-            self.same("y", &got[X], y);
-            self.same("the copy of x", &got[Y], x.into_iter());
-            self.same("what is not bound", &got[DX], unwritten);
+            self.same_tensor("y", &got[X], &y);
+            self.same_tensor("the copy of x", &got[Y], &x);
+            self.same_tensor("what is not bound", &got[DX], &unwritten);
             match has_dx {
-                true => self.same("dx", &got[DY], dx),
-                false => self.same("dy", &got[DY], dy.into_iter()),
+                true => self.same_tensor("dx", &got[DY], &dx),
+                false => self.same_tensor("dy", &got[DY], &dy),
             }
         } else {
-            self.same("x", &got[X], x.into_iter());
-            self.same("y", &got[Y], y);
-            self.same("dy", &got[DY], dy.into_iter());
+            self.same_tensor("x", &got[X], &x);
+            self.same_tensor("y", &got[Y], &y);
+            self.same_tensor("dy", &got[DY], &dy);
             match has_dx {
-                true => self.same("dx", &got[DX], dx),
-                false => self.same("what is not bound", &got[DX], unwritten),
+                true => self.same_tensor("dx", &got[DX], &dx),
+                false => self.same_tensor("what is not bound", &got[DX], &unwritten),
             }
         }
     }
@@ -273,52 +285,9 @@ impl Rig {
     pub fn shape(&self) -> Shape {
         self.shape
     }
-}
 
-fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
-    let at = |k| guarded.binding(k);
-    let buffers = LayerBuffers::new().weight(at(WEIGHT)).bias(at(BIAS)).running_mean(at(MEAN));
-    let buffers = buffers.running_var(at(VAR)).num_batches_tracked(at(BATCHES));
-    let replace = BatchNormDescriptor { momentum: Some(1.0), eps: EPS, ..descriptor(shape.features()) };
-    BatchNorm::with_buffers(context, &replace, buffers).unwrap()
-}
-
-fn forward(
-    norm: &BatchNorm,
-    shape: Shape,
-    plan: PlanRequest,
-    guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
-    mask: Option<&Masked>,
-) -> Result<ForwardStep, PrepareError> {
-    let output = if placement == Placement::InPlace { X } else { Y };
-    let mut training = Training::new(guarded.binding(X), guarded.binding(output))
-        .statistics(Statistics::Running)
-        .update_running(wanted == Wanted::All)
-        .saved(guarded.binding(SAVED))
-        .plan(plan);
-    if let Some(mask) = mask {
-        training = training.mask(mask.of(guarded.binding(MASK)));
+    /// A value that the storage type has, as has the layer's y of it, such that the mean of one of it is seen.
+    pub fn hot(&self) -> f32 {
+        if self.storage.bytes() == 2 { 64.0 } else { self.shape.count() as f32 }
     }
-    norm.prepare_training(shape, training)
-}
-
-fn backward(
-    norm: &BatchNorm,
-    forward: &ForwardStep,
-    plan: PlanRequest,
-    guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
-) -> Result<BackwardStep, PrepareError> {
-    let (input, dx) = if placement == Placement::InPlace { (Y, DY) } else { (X, DX) };
-    let mut backward = Backward::of(guarded.binding(DY)).input(guarded.binding(input)).plan(plan);
-    if wanted != Wanted::Parameters {
-        backward = backward.input_gradient(guarded.binding(dx));
-    }
-    if wanted != Wanted::Tensors {
-        backward = backward.weight_gradient(guarded.binding(DWEIGHT)).bias_gradient(guarded.binding(DBIAS));
-    }
-    norm.prepare_backward(forward, backward)
 }
