@@ -14,7 +14,8 @@ pub mod headless;
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    ForwardStep, Guard, LayerBuffers, LayerStateError, Mask, Names, PrepareError, ReadError, State, StateError,
+    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, Guard, LayerBuffers,
+    LayerStateError, Mask, Moments, MomentsStep, Names, PrepareError, ReadError, State, StateError,
     StateTensor, Statistics, Step, TensorError, Training, read_states, set_states,
 };
 #[doc(hidden)]
@@ -24,10 +25,11 @@ pub use plan::{
     ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
     Work,
 };
-pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor};
+pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor, TensorBinding};
 pub use wgpu;
 
 pub mod cpu;
+pub mod exchange;
 pub mod fold;
 
 /// The programs of docs/, which are compiled and run as tests.

@@ -118,7 +118,8 @@ fn slots_past_the_end_are_clamped_or_compared() {
             in_order(&name, main, &["if first < params.total {", "lengths[example]", "mask[word] = bits;"]);
             continue;
         }
-        if name.starts_with("finalize") {
+        let merges = name.starts_with("finalize") || name.starts_with("gather");
+        if merges {
             in_order(
                 &name,
                 main,
@@ -130,7 +131,7 @@ fn slots_past_the_end_are_clamped_or_compared() {
             assert!(main.contains("clamped("), "{name}");
             assert!(body(&name, &source, "clamped").contains("min(slot, params.slots - 1u)"), "{name}");
         }
-        if !name.starts_with("finalize") {
+        if !merges {
             assert!(body(&name, &source, "begin_slice").contains("slot < params.slots"), "{name}");
         }
         if source.contains("fn writes(") {
@@ -152,19 +153,13 @@ fn padding_is_replaced_before_it_is_used() {
         assert_eq!(calls("store_y"), count("store_y(cursor.index, only_valid("), "{name}");
         assert_eq!(calls("store_dx"), count("store_dx(cursor.index, only_valid("), "{name}");
         if source.contains("fn segment_sums(") || name.starts_with("persistent_gradient") {
-            assert!(
-                count("only_valid(load_dy(") == 1 && count("only_valid(standardized(load_x(") == 1,
-                "{name}"
-            );
+            assert!(count("only_valid(gradient_at(") >= 1, "{name}");
+            assert_eq!(calls("gradient_at"), count("only_valid(gradient_at("), "{name}");
+            assert!(count("only_valid(standardized(x, ") == 1, "{name}");
         }
         // Deviations, of each quad of a packet; of what is held, first from a value among them, then from their mean.
-        let quads = if name.contains("_x16") {
-            4
-        } else if name.contains("_x8") {
-            2
-        } else {
-            1
-        };
+        let quads = [("_x16", 4), ("_x8", 2)].into_iter().find(|(packet, _)| name.contains(packet));
+        let quads = quads.map_or(1, |(_, quads)| quads);
         for (function, times) in [("segment_moments", 1), ("held_moments", 2)] {
             if source.contains(&format!("fn {function}(")) {
                 let text = body(&name, &source, function);

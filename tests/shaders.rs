@@ -116,7 +116,13 @@ fn default_limits_suffice() {
             .iter()
             .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }))
             .count();
-        assert!(storage <= 8, "{name}: {storage} storage buffers");
+        // Training in one dispatch, with a residual and with each vector of the layer in a buffer of its own: such a plan is
+        // made for devices alone that bind so many.
+        let residual = name.ends_with("_residual") || name.ends_with("_residual_same_buffer");
+        let all = ["cached_", "persistent_"].iter().any(|kernel| name.starts_with(kernel));
+        let most = if all && residual && name.contains("_separate") { 9 } else { 8 };
+        assert!(storage <= most, "{name}: {storage} storage buffers");
+        assert!(most == 8 || storage == 9, "{name} binds fewer than 9");
 
         for (invocations, bytes) in [(256, 16384), (1024, 16384), (1024, 32768), (1024, 49152)] {
             let mut profile = DeviceProfile::integrated();

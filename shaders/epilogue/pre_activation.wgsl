@@ -5,8 +5,8 @@
 fn recalled_affines(slot: u32) -> Affines {
     var affines = Affines();
     if RECOMPUTES {
-        for (var s = 0u; s < STATS; s++) {
-            affines[s] = affine_of(saved_at(slot * STATS + s));
+        for (var n = 0u; n < stats(); n++) {
+            set_affine(&affines, n, affine_of(saved_at(slot * STATS + n)));
         }
     }
     return affines;

@@ -4,9 +4,9 @@
 fn with_residual(packet: Packet, index: u32) -> Packet {
     var values = packet;
     if RESIDUAL {
-        var z = load_z(index);
+        var residual = load_z(index);
         for (var k = 0u; k < QUADS; k++) {
-            values[k] += z[k];
+            values[k] += residual[k];
         }
     }
     return values;

@@ -28,7 +28,16 @@ fn begin_slice(group: u32, invocation: u32) -> Cursor {
         inner = begin % params.plane;
         index = (begin / params.plane) * (params.plane + params.jump) + slot * params.plane + inner;
     }
-    return Cursor(index, inner, left, begin, params.step_index, params.step_inner, params.plane, params.jump);
+    return Cursor(
+        params.first + index,
+        inner,
+        left,
+        params.number + begin,
+        params.step_index,
+        params.step_inner,
+        params.plane,
+        params.jump,
+    );
 }
 
 fn advance(cursor: ptr<function, Cursor>) {

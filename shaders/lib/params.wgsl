@@ -9,6 +9,7 @@ struct Params {
     step_index: u32,     // what the next packet of an invocation adds to its index ...
     step_inner: u32,     // ... and, in planes, to its place in the plane
     jump: u32,           // planes: packets of the other features between two planes of one
+    first: u32,          // packets before the tensor's first in what is bound
     slots: u32,          // features (planes) or packets in a row (rows): what tiles are cut from
     stride: u32,         // Stats from one vector of C values to the next in a buffer of several
     zero: u32,           // 0, which no compiler knows
@@ -20,6 +21,7 @@ struct Params {
     slope: f32,          // of leaky ReLU's negative half
     accumulate_residual: u32, // 1: add to dz instead of overwriting it
     momentum: f32,       // share of the batch in the new running statistics; negative: 1 / batches, cumulative
+    number: u32,         // with a mask: packets of a feature (planes) or rows (rows) before those of this dispatch
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

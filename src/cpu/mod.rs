@@ -27,6 +27,7 @@ mod backward;
 mod finalize;
 mod forward;
 mod function;
+mod gather;
 mod input_gradient;
 mod layer;
 mod moments;
@@ -45,13 +46,14 @@ pub use sums::Sums;
 
 /// The steps that [`train`] and [`backward`] are made of, for a batch that comes in parts or lies on several machines.
 ///
-/// Forward: [`moments`](parts::moments) of every part, [`merge`] over the parts,
+/// Forward: [`moments`](parts::moments) of every part, [`gather_moments`](parts::gather_moments) over the parts,
 /// [`finalize`](parts::finalize) once, and [`apply`](parts::apply) to every part. Backward:
-/// [`gradient_sums`](parts::gradient_sums) of every part, their sum, and [`input_gradient`](parts::input_gradient) of every
+/// [`gradient_sums`](parts::gradient_sums) of every part, [`gather_sums`](parts::gather_sums), and [`input_gradient`](parts::input_gradient) of every
 /// part. [`Options::of_examples`] cuts what options hold into parts.
 pub mod parts {
     pub use super::apply::apply;
     pub use super::finalize::{Finalized, finalize};
+    pub use super::gather::{gather_moments, gather_sums};
     pub use super::input_gradient::input_gradient;
     pub use super::moments::{merge, moments};
     pub use super::sums::gradient_sums;

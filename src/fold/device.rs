@@ -169,7 +169,7 @@ fn check_buffers(bound: &FoldBound, vectors: &[Option<wgpu::BufferBinding<'_>>])
             return Err(FoldError::SameBuffer { tensor: written.tensor });
         }
     }
-    Ok(check_overlaps(&[&bound.folded_weight, &bound.folded_bias], &[], None)?)
+    Ok(check_overlaps(&[&bound.folded_weight, &bound.folded_bias], &[], &[])?)
 }
 
 /// The dispatch's parameters and workgroups.

@@ -17,6 +17,7 @@ pub(crate) struct Params {
     pub step_index: u32,
     pub step_inner: u32,
     pub jump: u32,
+    pub first: u32,
     pub slots: u32,
     pub stride: u32,
     pub zero: u32,
@@ -28,6 +29,7 @@ pub(crate) struct Params {
     pub slope: f32,
     pub accumulate_residual: u32,
     pub momentum: f32,
+    pub number: u32,
 }
 
 impl Params {
@@ -36,8 +38,9 @@ impl Params {
         Self { slots: features, stride, ..Zeroable::zeroed() }
     }
 
-    /// The same for a dispatch over the tensor: how its invocations walk.
-    pub fn over_tensor(self, shape: Shape, grid: &Grid) -> Self {
+    /// The same for a dispatch over a piece of the tensor, so many packets after the begin of what is bound: how its
+    /// invocations walk.
+    pub fn over_tensor(self, shape: Shape, grid: &Grid, first: u32) -> Self {
         let Grid { view, packet, splits, slice, total, groups, .. } = *grid;
         debug_assert!(packet > 0 && slice > 0 && grid.tile > 0 && grid.sharers() > 0, "{grid:?}");
         debug_assert!(u64::from(splits) * u64::from(slice) >= u64::from(total), "{grid:?}");
@@ -55,7 +58,8 @@ impl Params {
             }
         };
         debug_assert!(plane > 0, "{grid:?}");
-        let params = Self { groups, splits, slice, total, plane, step_index, step_inner, jump, ..self };
+        let params =
+            Self { groups, splits, slice, total, plane, step_index, step_inner, jump, first, ..self };
         match view {
             View::Planes => params,
             View::Rows => Self { slots: plane, ..params.in_stats_of(packet) },
@@ -69,9 +73,9 @@ impl Params {
     }
 
     /// The same for a dispatch that merges what one over the tensor left in its splits.
-    pub fn over_features(self, splits: u32, merge: &Grid) -> Self {
+    pub fn over_features(self, merge: &Grid) -> Self {
         let slots = self.slots / merge.packet;
-        Self { groups: merge.groups, splits, slots, ..self.in_stats_of(merge.packet) }
+        Self { groups: merge.groups, splits: merge.splits, slots, ..self.in_stats_of(merge.packet) }
     }
 
     /// In rows, a Stat is as wide as a packet's Quad.

@@ -22,6 +22,8 @@ pub(crate) enum Role {
     Saved,
     Partials,
     Means,
+    /// A record of the caller's, of moments or of sums.
+    Record,
     Input,
     Output,
     OutputGradient,
@@ -66,7 +68,8 @@ impl Role {
             Saved => (0, 6),
             Partials => (0, 7),
             Means => (0, 8),
-            Skipped => (0, 9),
+            Record => (0, 9),
+            Skipped => (0, 10),
             Input => (1, 0),
             Output => (1, 1),
             OutputGradient => (1, 2),
@@ -94,6 +97,7 @@ impl Role {
             Saved => "saved",
             Partials => "partials",
             Means => "means",
+            Record => "record",
             Input => "x",
             Output => "y",
             OutputGradient => "dy",
@@ -308,6 +312,8 @@ impl Kernel {
                 &[(OutputGradient, Read), (Saved, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
+            Kernel::GatherMoments => ("gather_moments", MOMENTS, &[(Partials, Write), (Record, Write)], None),
+            Kernel::GatherSums => ("gather_sums", SUMS, &[(Partials, Write), (Record, Write)], None),
         };
         let entry = if file == "normalize" { "normalize_tensor" } else { file };
         Entry { file, entry, item, bindings, optional: self.optional(), in_place }
@@ -322,7 +328,10 @@ impl Kernel {
             Kernel::SplitSums => DERIVATIVE,
             Kernel::InputGradient | Kernel::CachedGradient | Kernel::PersistentGradient => GRADIENTS,
             Kernel::FrozenGradient => FROZEN_GRADIENTS,
-            Kernel::MaskOfLengths | Kernel::FinalizeGradients => &[],
+            Kernel::MaskOfLengths
+            | Kernel::GatherMoments
+            | Kernel::GatherSums
+            | Kernel::FinalizeGradients => &[],
         }
     }
 }

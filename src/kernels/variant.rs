@@ -60,8 +60,8 @@ impl Variant {
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
             let (functions, extras) = Fused::choices(kernel);
             // First without, then with it.
-            let [masks, guards, flags] = [Role::Mask, Role::Skipped, Role::Commit]
-                .map(|role| if row.takes(role) { 2 } else { 1 });
+            let [masks, guards, flags] =
+                [Role::Mask, Role::Skipped, Role::Commit].map(|role| if row.takes(role) { 2 } else { 1 });
             let sizes = [
                 views.len(),
                 packets.len(),
@@ -193,13 +193,18 @@ mod tests {
             Op::Backward { reduce: true, apply: true },
             Op::Backward { reduce: true, apply: false },
             Op::Backward { reduce: false, apply: true },
+            Op::Moments,
+            Op::Apply,
+            Op::GradientSums,
+            Op::InputGradient,
         ];
         let activations = [Activation::Identity, Activation::Relu, Activation::Silu];
         let mut seen = std::collections::HashMap::new();
-        for (op, activation) in ops.into_iter().flat_map(|op| activations.map(|activation| (op, activation))) {
+        for (op, activation) in ops.into_iter().flat_map(|op| activations.map(|activation| (op, activation)))
+        {
             for i in product(&[2; 6]) {
                 let [residual, mask, guard, commit, separate, dz] = [0, 1, 2, 3, 4, 5].map(|k| i[k] == 1);
-                let backward = matches!(op, Op::Backward { .. });
+                let backward = op.is_backward();
                 let mut work = Work::from(op)
                     .epilogue(Epilogue { activation, residual })
                     .mask(mask.then_some(MaskKind::Lengths))

@@ -1,27 +1,27 @@
 //! Backward: the gradients of a forward step.
 
-use super::backward_tensors::Tensors;
+use super::backward_tensors::{Other, Tensors};
 use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::Forward;
 use super::{BatchNorm, ForwardStep, Mask, PrepareError, Statistics, Step};
 use crate::kernels::Params;
 use crate::plan::{Op, Plan, PlanRequest, PreActivation, Work};
-use crate::tensor::{Bound, Tensor};
+use crate::tensor::{Bound, Tensor, TensorBinding};
 
 /// The tensors of a backward step. Offsets, usage and storage type as the forward step's: see
 /// [`Training`](crate::Training).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Backward<'a> {
-    output_gradient: wgpu::BufferBinding<'a>,
-    input: Option<wgpu::BufferBinding<'a>>,
-    output: Option<wgpu::BufferBinding<'a>>,
-    residual: Option<wgpu::BufferBinding<'a>>,
+    output_gradient: TensorBinding<'a>,
+    input: Option<TensorBinding<'a>>,
+    output: Option<TensorBinding<'a>>,
+    residual: Option<TensorBinding<'a>>,
     mask: Option<Mask<'a>>,
     pre_activation: Option<PreActivation>,
-    input_gradient: Option<wgpu::BufferBinding<'a>>,
-    residual_gradient: Option<wgpu::BufferBinding<'a>>,
+    input_gradient: Option<TensorBinding<'a>>,
+    residual_gradient: Option<TensorBinding<'a>>,
     weight_gradient: Option<wgpu::BufferBinding<'a>>,
     bias_gradient: Option<wgpu::BufferBinding<'a>>,
     parameter_gradients: Option<wgpu::BufferBinding<'a>>,
@@ -32,9 +32,9 @@ pub struct Backward<'a> {
 
 impl<'a> Backward<'a> {
     /// The backward of dy, the gradient of the loss with respect to y. No gradient is wanted yet: say which.
-    pub fn of(output_gradient: wgpu::BufferBinding<'a>) -> Self {
+    pub fn of(output_gradient: impl Into<TensorBinding<'a>>) -> Self {
         Self {
-            output_gradient,
+            output_gradient: output_gradient.into(),
             input: None,
             output: None,
             residual: None,
@@ -52,20 +52,20 @@ impl<'a> Backward<'a> {
     }
 
     /// x, where it is not where the forward step read it: after an in-place forward, a copy that was made before.
-    pub fn input(self, input: wgpu::BufferBinding<'a>) -> Self {
-        Self { input: Some(input), ..self }
+    pub fn input(self, input: impl Into<TensorBinding<'a>>) -> Self {
+        Self { input: Some(input.into()), ..self }
     }
 
     /// z, where it is not where the forward step read it: a copy, as of x. It is read where
     /// [`Plan::kept`] says so.
-    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
-        Self { residual: Some(residual), ..self }
+    pub fn residual(self, residual: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual: Some(residual.into()), ..self }
     }
 
     /// y, where it is not where the forward step wrote it: a copy, as of x. It is read where
     /// [`Plan::kept`] says so.
-    pub fn output(self, output: wgpu::BufferBinding<'a>) -> Self {
-        Self { output: Some(output), ..self }
+    pub fn output(self, output: impl Into<TensorBinding<'a>>) -> Self {
+        Self { output: Some(output.into()), ..self }
     }
 
     /// The mask, where it is not where the forward step reads it: a copy of what was there when the forward ran. Of either
@@ -83,14 +83,14 @@ impl<'a> Backward<'a> {
 
     /// dx, to be written; the same range as dy to work in place, or one that overlaps nothing. Leave it out where nothing
     /// before the layer learns.
-    pub fn input_gradient(self, gradient: wgpu::BufferBinding<'a>) -> Self {
-        Self { input_gradient: Some(gradient), ..self }
+    pub fn input_gradient(self, gradient: impl Into<TensorBinding<'a>>) -> Self {
+        Self { input_gradient: Some(gradient.into()), ..self }
     }
 
     /// dz, the gradient of the residual, to be written; the same range as dy to work in place where dx is elsewhere, or one
     /// that overlaps nothing.
-    pub fn residual_gradient(self, gradient: wgpu::BufferBinding<'a>) -> Self {
-        Self { residual_gradient: Some(gradient), ..self }
+    pub fn residual_gradient(self, gradient: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual_gradient: Some(gradient.into()), ..self }
     }
 
     /// Whether to add to dz instead of overwriting it. It must not take the place of dy then.
@@ -114,9 +114,34 @@ impl<'a> Backward<'a> {
         Self { parameter_gradients: Some(gradients), ..self }
     }
 
-    /// Whether to add to the gradients of weight and bias instead of overwriting them.
+    /// Whether to add to the gradients of weight and bias, or to the record of gradient sums, instead of overwriting them.
     pub fn accumulate(self, accumulate: bool) -> Self {
         Self { accumulate, ..self }
+    }
+
+    /// That a gradient is not wanted of a step that does not write it.
+    pub(super) fn refuse(&self, tensor: Tensor, writes: &'static str) -> Result<(), PrepareError> {
+        let wanted = match tensor {
+            Tensor::InputGradient => self.input_gradient.is_some(),
+            Tensor::WeightGradient => self.weight_gradient.is_some() || self.parameter_gradients.is_some(),
+            _ => self.bias_gradient.is_some(),
+        };
+        if wanted { Err(PrepareError::OtherStep { tensor, writes }) } else { Ok(()) }
+    }
+
+    /// That dx is there, which is all that a step writes.
+    pub(super) fn require_input_gradient(&self) -> Result<(), PrepareError> {
+        match self.input_gradient {
+            None => Err(PrepareError::NoGradient { tensor: Tensor::InputGradient }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The same of the gradients of weight and bias.
+    pub(super) fn refuse_parameters(&self) -> Result<(), PrepareError> {
+        let writes = "prepare_finalize_gradients";
+        self.refuse(Tensor::WeightGradient, writes)?;
+        self.refuse(Tensor::BiasGradient, writes)
     }
 
     /// What to fix of the plan.
@@ -125,11 +150,15 @@ impl<'a> Backward<'a> {
     }
 }
 
-/// A prepared backward, to be recorded after its forward step, any number of times.
+/// A prepared backward, or a part of one
+/// ([`BatchNorm::prepare_gradient_sums`](crate::BatchNorm::prepare_gradient_sums),
+/// [`BatchNorm::prepare_input_gradient`](crate::BatchNorm::prepare_input_gradient)), to be recorded after its forward
+/// step, any number of times.
 #[derive(Debug)]
 pub struct BackwardStep {
     prepared: Prepared,
     gradients: [(Tensor, bool); 4],
+    other: Other,
     id: u64,
 }
 
@@ -163,14 +192,14 @@ impl BackwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let tensors = layer.backward_tensors(&forward, &backward, |_| self.plan().work())?;
+        let tensors = layer.backward_tensors(&forward, &backward, |_| self.plan().work(), &self.other)?;
         BoundMask::check_kind(tensors.mask.as_ref(), self.plan().work().mask)?;
         for ((tensor, required), (_, given)) in self.gradients.into_iter().zip(tensors.gradients()) {
             if required != given {
                 return Err(PrepareError::OtherTensors { tensor, required });
             }
         }
-        self.prepared.bind(&tensors.bindings(&forward.saved))
+        self.prepared.bind(&tensors.bindings(forward.saved, &self.other))
     }
 
     /// Gives what the step holds back to its context, as [`ForwardStep::destroy`](crate::ForwardStep::destroy).
@@ -208,18 +237,34 @@ impl BatchNorm {
         forward: &ForwardStep,
         backward: Backward<'_>,
     ) -> Result<BackwardStep, PrepareError> {
+        if forward.plan().op() == Op::Apply {
+            return Err(PrepareError::PartOfBatch);
+        }
+        self.backward_step(forward, backward, None, Other::None)
+    }
+
+    /// Checks tensors, plans and binds a backward step; that of a part of a batch, where `part` says so.
+    pub(super) fn backward_step(
+        &self,
+        forward: &ForwardStep,
+        backward: Backward<'_>,
+        part: Option<Op>,
+        other: Other,
+    ) -> Result<BackwardStep, PrepareError> {
         let forward = forward.forward();
-        let tensors = self.backward_tensors(&forward, &backward, |work| work)?;
-        let plan = Plan::new(self.context.profile(), tensors.work, forward.shape, backward.plan)?;
+        let of_part = |work: Work| Work { op: part.unwrap_or(work.op), ..work };
+        let tensors = self.backward_tensors(&forward, &backward, of_part, &other)?;
+        let all = tensors.all().map(|(_, tensor)| tensor);
+        let plan = self.plan(tensors.work, forward.shape, all, backward.plan)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
             accumulate: backward.accumulate.into(),
             accumulate_residual: backward.accumulate_residual.into(),
-            slope: forward.epilogue.activation.slope(),
+            slope: forward.work.epilogue.activation.slope(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(&forward.saved))?;
-        Ok(BackwardStep { prepared, gradients: tensors.gradients(), id: self.id })
+        let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(forward.saved, &other))?;
+        Ok(BackwardStep { prepared, gradients: tensors.gradients(), other, id: self.id })
     }
 
     /// What a backward binds, checked: of the forward step's tensors those that the work reads, which `fixed` may have
@@ -229,6 +274,7 @@ impl BatchNorm {
         forward: &Forward<'_>,
         backward: &Backward<'_>,
         fixed: impl Fn(Work) -> Work,
+        other: &Other,
     ) -> Result<Tensors, PrepareError> {
         if forward.id != self.id {
             return Err(PrepareError::OtherLayer);
@@ -236,14 +282,17 @@ impl BatchNorm {
         if backward.residual_gradient.is_some() && forward.residual.is_none() {
             return Err(PrepareError::NoResidual);
         }
-        let bytes = forward.shape.bytes_of(forward.storage);
-        let optional = |tensor, binding: &Option<wgpu::BufferBinding<'_>>| {
-            binding.as_ref().map(|binding| self.bound(tensor, binding, bytes)).transpose()
-        };
-        let [weight_gradient, bias_gradient] = self.parameter_gradients(backward)?;
+        let (shape, work) = (forward.shape, forward.work);
+        let tensor = |tensor, binding: &_| self.tensor(tensor, binding, shape, work);
+        let optional =
+            |of, binding: &Option<_>| binding.as_ref().map(|binding| tensor(of, binding)).transpose();
+        let [weight_gradient, bias_gradient] = self.parameter_gradients(
+            [&backward.weight_gradient, &backward.bias_gradient],
+            &backward.parameter_gradients,
+        )?;
         let mut tensors = Tensors {
-            work: Work::from(Op::Evaluation),
-            output_gradient: self.bound(Tensor::OutputGradient, &backward.output_gradient, bytes)?,
+            work,
+            output_gradient: tensor(Tensor::OutputGradient, &backward.output_gradient)?,
             input: None,
             output: None,
             residual: None,
@@ -266,7 +315,7 @@ impl BatchNorm {
                 *tensors.kept_mut(tensor) = Some(kept);
             }
         }
-        tensors.check_gradients(forward, accumulate)?;
+        tensors.check_gradients(forward, accumulate, other)?;
         Ok(tensors)
     }
 
@@ -283,11 +332,16 @@ impl BatchNorm {
         }
     }
 
-    fn parameter_gradients(&self, backward: &Backward<'_>) -> Result<[Option<Bound>; 2], PrepareError> {
+    /// The gradients of weight and bias, each by itself or both in one range.
+    pub(super) fn parameter_gradients(
+        &self,
+        [weight, bias]: [&Option<wgpu::BufferBinding<'_>>; 2],
+        both: &Option<wgpu::BufferBinding<'_>>,
+    ) -> Result<[Option<Bound>; 2], PrepareError> {
         let (vector, stride) = (self.vector_bytes(), self.parameter_stride() * 4);
         let (has_weight, has_bias) = (self.descriptor.weight, self.descriptor.bias);
         let gradient = |tensor, has: bool, single: &Option<wgpu::BufferBinding<'_>>, skip: u64| {
-            let part = backward.parameter_gradients.as_ref().map(|both| wgpu::BufferBinding {
+            let part = both.as_ref().map(|both| wgpu::BufferBinding {
                 buffer: both.buffer,
                 offset: both.offset + skip,
                 size: both
@@ -301,8 +355,8 @@ impl BatchNorm {
             }
         };
         Ok([
-            gradient(Tensor::WeightGradient, has_weight, &backward.weight_gradient, 0)?,
-            gradient(Tensor::BiasGradient, has_bias, &backward.bias_gradient, stride)?,
+            gradient(Tensor::WeightGradient, has_weight, weight, 0)?,
+            gradient(Tensor::BiasGradient, has_bias, bias, stride)?,
         ])
     }
 }

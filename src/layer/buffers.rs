@@ -117,7 +117,7 @@ impl Vectors {
                 None => {
                     let place = offset;
                     offset += stride * 4;
-                    Bound { tensor, buffer: own.clone(), offset: place, bytes }
+                    Bound { tensor, buffer: own.clone(), offset: place, bytes, first: 0 }
                 }
             };
             all.push(Vector { role, has, bound });
@@ -132,8 +132,9 @@ impl Vectors {
         let vectors = self.all.iter().chain([&self.skipped]);
         let mut bounds: Vec<_> = vectors.map(|vector| (vector.role, vector.bound.clone())).collect();
         if self.joint() {
-            let (tensor, own) = (self.all[0].bound.tensor, &self.own);
-            bounds.push((Role::Layer, Bound { tensor, buffer: own.clone(), offset: 0, bytes: own.size() }));
+            let (tensor, buffer) = (self.all[0].bound.tensor, self.own.clone());
+            let bytes = buffer.size();
+            bounds.push((Role::Layer, Bound { tensor, buffer, offset: 0, bytes, first: 0 }));
         }
         bounds
     }

@@ -128,6 +128,40 @@ pub enum PrepareError {
         /// What it is bound to.
         given: Option<MaskKind>,
     },
+    /// The share of a batch's statistics in the running ones.
+    #[error("batch_share must be in 0..=1, given {given}")]
+    BatchShare {
+        /// What was asked for.
+        given: f32,
+    },
+    /// The one gradient that a step is for is not asked for.
+    #[error("{tensor}: is what the step is for, and not given")]
+    NoGradient {
+        /// The gradient.
+        tensor: Tensor,
+    },
+    /// A gradient is asked for of a step that does not write it.
+    #[error("{tensor}: this step does not write it: {writes} does")]
+    OtherStep {
+        /// The gradient.
+        tensor: Tensor,
+        /// The call that prepares the step that does.
+        writes: &'static str,
+    },
+    /// The backward of a part of a batch is asked for as if the part were the batch.
+    #[error(
+        "the step normalizes a part of a batch with the statistics of all: prepare its backward in parts, with \
+         prepare_gradient_sums, prepare_finalize_gradients and prepare_input_gradient"
+    )]
+    PartOfBatch,
+    /// A tensor of a step is rebound to ranges that do not hold what its dispatches bind.
+    #[error(
+        "{tensor}: its ranges end elsewhere than those that the step was prepared with: prepare another step"
+    )]
+    OtherRanges {
+        /// The tensor.
+        tensor: Tensor,
+    },
     /// A step is rebound to more or fewer tensors than it was prepared for.
     #[error("{tensor}: the step was prepared {}: prepare another", if *required { "with it" } else { "without it" })]
     OtherTensors {

@@ -1,31 +1,37 @@
 //! Training and evaluation forward: prepared, and recorded.
 
+use std::sync::Arc;
+
+use super::bindings::{Bindings, Source, ranges, tensors};
 use super::mask::BoundMask;
-use super::prepared::{Bindings, Prepared, bindings_of};
+use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
-use crate::plan::{Op, Plan, Work};
-use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
+use crate::plan::{Op, Plan, PlanRequest, Work};
+use crate::tensor::{Bound, BoundTensor, Shape, Tensor, check_overlaps};
 
 /// The tensors of a forward step, checked.
 #[derive(Debug)]
 struct Tensors {
-    input: Bound,
-    output: Bound,
-    residual: Option<Bound>,
+    input: BoundTensor,
+    output: BoundTensor,
+    residual: Option<BoundTensor>,
     mask: Option<BoundMask>,
     commit: Option<Bound>,
 }
 
-/// A prepared training step or evaluation, to be recorded any number of times: each reads its input, weight and bias anew
+/// A prepared training step or evaluation, or the application of statistics to a part of a batch
+/// ([`BatchNorm::prepare_apply`](crate::BatchNorm::prepare_apply)), to be recorded any number of times: each reads its
+/// input, weight and bias anew
 /// and, as prepared, moves the running statistics.
 ///
 /// What it saves for its backward is its own until it is dropped: submit what was recorded of it before.
 #[derive(Debug)]
 pub struct ForwardStep {
     prepared: Prepared,
-    saved: Saved,
+    /// Parts of a batch share it.
+    saved: Arc<Saved>,
     statistics: Statistics,
     /// The layer's vectors, and saved statistics in a buffer of the caller's.
     vectors: Vec<(Role, Bound)>,
@@ -52,7 +58,8 @@ impl ForwardStep {
     /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. A mask
     /// stays bound, unless another of the same kind is given, and so does the flag of [`Training::commit`]. Tensors
     /// that lie to each other as those before did (in place, in the same buffer, or in buffers of their own) need no other
-    /// pipeline. A backward that was prepared before still reads the tensors it was prepared with: rebind it too.
+    /// pipeline, and tensors in several ranges must end where those before did. A backward that was prepared before still
+    /// reads the tensors it was prepared with: rebind it too.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
@@ -64,12 +71,13 @@ impl ForwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let (mut training, shape) = (tensors.into(), self.plan().shape());
+        let (work, shape) = (self.plan().work(), self.plan().shape());
+        let mut training = tensors.into();
         // A flag is bound where one was, only.
-        training.commit = training.commit.filter(|_| self.plan().work().commit);
+        training.commit = training.commit.filter(|_| work.commit);
         let kept = (self.tensors.mask.clone(), self.tensors.commit.clone());
-        let tensors = layer.forward_tensors(shape, self.plan().work(), &training, kept, &self.vectors)?;
-        BoundMask::check_kind(tensors.mask.as_ref(), self.plan().work().mask)?;
+        let tensors = layer.forward_tensors(work, shape, &training, kept, &self.vectors)?;
+        BoundMask::check_kind(tensors.mask.as_ref(), work.mask)?;
         let required = self.tensors.residual.is_some();
         if tensors.residual.is_some() != required {
             return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
@@ -86,12 +94,11 @@ impl ForwardStep {
 
     pub(super) fn forward(&self) -> Forward<'_> {
         Forward {
+            work: self.plan().work(),
             shape: self.plan().shape(),
-            storage: self.plan().work().storage,
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
-            epilogue: self.plan().work().epilogue,
             input: &self.tensors.input,
             residual: self.tensors.residual.as_ref(),
             mask: self.tensors.mask.as_ref(),
@@ -118,20 +125,24 @@ impl Step for ForwardStep {
 }
 
 impl Tensors {
+    fn all(&self) -> impl Iterator<Item = (Role, &BoundTensor)> {
+        let residual = self.residual.iter().map(|residual| (Role::Residual, residual));
+        [(Role::Input, &self.input), (Role::Output, &self.output)].into_iter().chain(residual)
+    }
+
+    /// What is not cut as tensors are.
+    fn whole(&self) -> impl Iterator<Item = (Role, &Bound)> {
+        let mask = self.mask.iter().map(|mask| (mask.role(), &mask.bound));
+        mask.chain(self.commit.iter().map(|commit| (Role::Commit, commit)))
+    }
+
     fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
-        let Self { input, output, residual, mask, commit } = self;
-        let tensors = [
-            (Role::Input, Some(input)),
-            (Role::Output, Some(output)),
-            (Role::Residual, residual.as_ref()),
-            (Role::Commit, commit.as_ref()),
-        ];
-        let mut bindings = bindings_of(tensors.into_iter().filter_map(|(role, bound)| Some((role, bound?))));
-        bindings.extend(bindings_of(mask.iter().map(|mask| (mask.role(), &mask.bound))));
-        bindings.push((Role::Saved, saved));
         let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-        bindings.extend(bindings_of(vectors.map(|(role, bound)| (*role, bound))));
-        bindings
+        tensors(self.all())
+            .chain(ranges(self.whole()))
+            .chain([(Role::Saved, Source::Range(saved))])
+            .chain(ranges(vectors.map(|(role, bound)| (*role, bound))))
+            .collect()
     }
 }
 
@@ -175,90 +186,151 @@ impl BatchNorm {
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let commit = training.commit.filter(|_| training.update_running);
-        let training = Training { commit, ..training };
-        let Training { statistics, update_running, ref saved, storage, plan: request, .. } = training;
+        let Training { virtual_batch, statistics, update_running, ref saved, .. } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
         }
         let needs_batch = statistics == Statistics::Batch || update_running;
-        if needs_batch && shape.count() == 1 && training.mask.is_none() {
+        if needs_batch && has_one_value(shape, virtual_batch) && training.mask.is_none() {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
-        let mut vectors = self.vectors.bounds();
-        let saved = match saved {
-            None => Saved::Contexts(self.context.saved(self.saved_bytes())),
-            Some(saved) => {
-                let bound = self.bound(Tensor::SavedStatistics, saved, self.saved_bytes())?;
-                vectors.push((Role::Saved, bound.clone()));
-                Saved::Callers(bound)
-            }
-        };
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
-        let work = Work::from(op)
-            .storage(storage)
-            .epilogue(training.epilogue())
-            .separate_vectors(!self.vectors.joint())
-            .mask(training.mask.as_ref().map(|mask| mask.kind()))
-            .guard(update_running && training.guard == Guard::SkipNonFinite)
-            .commit(training.commit.is_some());
-        let tensors = self.forward_tensors(shape, work, &training, (None, None), &vectors)?;
-        let plan = Plan::new(self.context.profile(), work, shape, request)?;
-        let frozen = statistics == Statistics::Running;
-        let params = Params {
+        let work = Work::from(op).virtual_batch(virtual_batch);
+        let guard = update_running && training.guard == Guard::SkipNonFinite;
+        let work = work.guard(guard).commit(update_running && training.commit.is_some());
+        let batches = match virtual_batch {
+            Some(examples @ 1..) => u64::from(shape.batch()).div_ceil(examples.into()).max(1),
+            _ => 1,
+        };
+        let saved = self.saved(saved.clone(), batches)?;
+        self.forward_step(work, shape, saved, statistics, &training)
+    }
+
+    /// Where statistics are saved: in the caller's buffer, or else in memory of the context's.
+    pub(super) fn saved(
+        &self,
+        callers: Option<wgpu::BufferBinding<'_>>,
+        batches: u64,
+    ) -> Result<Arc<Saved>, PrepareError> {
+        let bytes = self.saved_bytes() * batches;
+        Ok(Arc::new(match callers {
+            None => Saved::Contexts(self.context.saved(bytes)),
+            Some(saved) => Saved::Callers(self.bound(Tensor::SavedStatistics, &saved, bytes)?),
+        }))
+    }
+
+    /// What kernels that finish or evaluate features are told.
+    pub(super) fn forward_params(&self, statistics: Statistics, update_running: bool) -> Params {
+        Params {
             update_running: update_running.into(),
-            use_running: frozen.into(),
+            use_running: (statistics == Statistics::Running).into(),
             unbiased: if self.descriptor.convention.unbiased_running_variance() { 1.0 } else { 0.0 },
             eps: self.descriptor.eps,
-            slope: training.activation.slope(),
             momentum: self.descriptor.momentum.map_or(-1.0, |m| self.descriptor.convention.batch_share(m)),
             ..Params::new(self.features(), self.parameter_stride() as u32)
+        }
+    }
+
+    /// The layer's vectors, and saved statistics where they are the caller's: what tensors may not overlap.
+    pub(super) fn vectors_and(&self, saved: &Saved) -> Vec<(Role, Bound)> {
+        let mut vectors = self.vectors.bounds();
+        vectors.extend(saved.callers().map(|bound| (Role::Saved, bound.clone())));
+        vectors
+    }
+
+    /// Checks tensors, plans and binds a forward step: what `work` says of tensors stored, and with an epilogue, as
+    /// `training` says.
+    pub(super) fn forward_step(
+        &self,
+        work: Work,
+        shape: Shape,
+        saved: Arc<Saved>,
+        statistics: Statistics,
+        training: &Training<'_>,
+    ) -> Result<ForwardStep, PrepareError> {
+        let vectors = self.vectors_and(&saved);
+        let work = work.storage(training.storage).epilogue(training.epilogue());
+        let mask = training.mask.as_ref().map(|mask| mask.kind());
+        let work = work.separate_vectors(!self.vectors.joint()).mask(mask);
+        let tensors = self.forward_tensors(work, shape, training, (None, None), &vectors)?;
+        let plan = self.plan(work, shape, tensors.all().map(|(_, tensor)| tensor), training.plan)?;
+        let params = Params {
+            slope: training.activation.slope(),
+            ..self.forward_params(statistics, matches!(work.op, Op::Training { update_running: true }))
         };
         let bindings = tensors.bindings(&vectors, saved.binding());
-        let prepared = Prepared::new(self, plan, params, frozen, &bindings)?;
+        let prepared = Prepared::new(self, plan, params, statistics == Statistics::Running, &bindings)?;
         drop(bindings);
         Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
+    }
+
+    /// The plan for tensors in these ranges.
+    pub(super) fn plan<'a>(
+        &self,
+        work: Work,
+        shape: Shape,
+        tensors: impl IntoIterator<Item = &'a BoundTensor>,
+        request: PlanRequest,
+    ) -> Result<Plan, PrepareError> {
+        let mut ends: Vec<u64> = tensors.into_iter().flat_map(BoundTensor::ends).collect();
+        ends.sort_unstable();
+        Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
     }
 
     /// The tensors, checked beside the layer's vectors; `kept` are the mask and the flag where no other is given.
     fn forward_tensors(
         &self,
-        shape: Shape,
         work: Work,
+        shape: Shape,
         training: &Training<'_>,
         kept: (Option<BoundMask>, Option<Bound>),
         vectors: &[(Role, Bound)],
     ) -> Result<Tensors, PrepareError> {
-        let bytes = work.bytes(shape);
         let residual = training.residual.as_ref();
         let mask = training.mask.as_ref().map(|mask| self.bound_mask(mask, shape)).transpose()?;
-        let commit = training.commit.as_ref();
+        let commit = training.commit.as_ref().filter(|_| work.commit);
         let commit = commit.map(|commit| self.bound(Tensor::Commit, commit, 4)).transpose()?;
         let tensors = Tensors {
-            input: self.bound(Tensor::Input, &training.input, bytes)?,
-            output: self.bound(Tensor::Output, &training.output, bytes)?,
-            residual: residual.map(|z| self.bound(Tensor::Residual, z, bytes)).transpose()?,
+            input: self.tensor(Tensor::Input, &training.input, shape, work)?,
+            output: self.tensor(Tensor::Output, &training.output, shape, work)?,
+            residual: residual.map(|z| self.tensor(Tensor::Residual, z, shape, work)).transpose()?,
             mask: mask.or(kept.0),
             commit: commit.or(kept.1),
         };
-        self.check_forward(&tensors, vectors)?;
+        let read = [Some(&tensors.input), tensors.residual.as_ref()].into_iter().flatten();
+        let read = read.flat_map(BoundTensor::bounds).chain(tensors.whole().map(|(_, bound)| bound));
+        let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
+        self.check_written(tensors.output.bounds(), read, vectors, &in_place)?;
         Ok(tensors)
     }
 
-    /// That what is written overlaps nothing else.
-    fn check_forward(&self, tensors: &Tensors, vectors: &[(Role, Bound)]) -> Result<(), PrepareError> {
-        let Tensors { input, output, residual, mask, commit } = tensors;
-        let (own, callers) = (&self.vectors.own, vectors.iter().map(|(_, bound)| bound));
-        // All count as written, since kernels that move running statistics bind them so.
-        let mut written: Vec<_> = callers.filter(|bound| *own != bound.buffer).collect();
-        let mut read: Vec<_> = commit.iter().collect();
-        if input.bytes > 0 {
-            written.push(output);
-            read.push(input);
-            read.extend(residual.iter().chain(mask.iter().map(|mask| &mask.bound)));
+    /// That what is written overlaps nothing else, and none of the layer's vectors, all of which count as written, since
+    /// kernels that move running statistics bind them so.
+    pub(super) fn check_written<'a>(
+        &self,
+        written: impl Iterator<Item = &'a Bound>,
+        read: impl Iterator<Item = &'a Bound>,
+        vectors: &'a [(Role, Bound)],
+        in_place: &[(Tensor, Tensor)],
+    ) -> Result<(), PrepareError> {
+        let mut written: Vec<&Bound> = written.collect();
+        if !written.is_empty() {
+            let callers = vectors.iter().map(|(_, bound)| bound);
+            written.extend(callers.filter(|bound| self.vectors.own != bound.buffer));
+            check_overlaps(&written, &read.collect::<Vec<_>>(), in_place)?;
         }
-        let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
-        Ok(check_overlaps(&written, &read, &in_place)?)
+        Ok(())
     }
+}
+
+/// Whether some batch, virtual or not, has one value per feature.
+fn has_one_value(shape: Shape, virtual_batch: Option<u32>) -> bool {
+    let last = match virtual_batch {
+        Some(1) => shape.batch().min(1),
+        Some(examples @ 2..) if !shape.batch().is_multiple_of(examples) => shape.batch() % examples,
+        Some(examples @ 2..) => shape.batch().min(examples),
+        _ => shape.batch(),
+    };
+    last == 1 && shape.positions() == 1
 }

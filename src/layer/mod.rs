@@ -2,14 +2,17 @@
 
 mod backward;
 mod backward_tensors;
+mod bindings;
 mod buffers;
 mod descriptor;
 mod dispatch;
 mod error;
 mod forward;
+mod gradient_parts;
 mod guard;
 mod mask;
 mod norm;
+mod parts;
 mod prepared;
 mod requests;
 mod saved;
@@ -22,13 +25,14 @@ pub use descriptor::{BatchNormDescriptor, Convention};
 pub use dispatch::{DispatchBinding, DispatchDescription};
 pub use error::{DescriptorError, PrepareError, ReadError, StateError};
 pub use forward::ForwardStep;
+pub use gradient_parts::{FinalizeGradients, FinalizeGradientsStep};
 pub use guard::Guard;
 pub use mask::Mask;
 pub use norm::BatchNorm;
+pub use parts::{Finalize, FinalizeStep, Moments, MomentsStep};
 pub use requests::{Evaluation, Statistics, Training};
 #[cfg(feature = "safetensors")]
 pub(crate) use state::NAMED;
-#[cfg(feature = "headless")]
 pub(crate) use state::mapped;
 pub use state::{LayerStateError, Names, State, StateTensor, TensorError, read_states, set_states};
 pub use step::Step;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::buffers::Vectors;
 use super::{BatchNormDescriptor, DescriptorError, LayerBuffers, PrepareError};
 use crate::kernels::{Context, Role};
-use crate::plan::{SAVED_VECTORS, vector_stride};
-use crate::tensor::{Bound, Tensor};
+use crate::plan::{MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Work, vector_stride};
+use crate::tensor::{Bound, BoundTensor, Shape, Tensor, TensorBinding};
 
 /// A batch-normalization layer on a device: weight, bias, running statistics, and the calls that prepare its work.
 ///
@@ -121,6 +121,16 @@ impl BatchNorm {
         SAVED_VECTORS * vector_stride(self.features()) * 4
     }
 
+    /// Bytes of a record of moments; see [`Moments`](crate::Moments).
+    pub fn moments_bytes(&self) -> u64 {
+        MOMENTS_VECTORS * vector_stride(self.features()) * 4
+    }
+
+    /// Bytes of a record of gradient sums; see [`prepare_gradient_sums`](Self::prepare_gradient_sums).
+    pub fn gradient_sums_bytes(&self) -> u64 {
+        SUMS_VECTORS * vector_stride(self.features()) * 4
+    }
+
     /// The running mean on the device, C float32, like [`weight`](Self::weight); `None` where it is not tracked.
     pub fn running_mean(&self) -> Option<wgpu::BufferBinding<'_>> {
         self.vectors.get(Role::RunningMean).map(Bound::binding)
@@ -144,7 +154,7 @@ impl BatchNorm {
     }
 
     /// A caller's tensor, checked.
-    pub(super) fn bound(
+    pub(crate) fn bound(
         &self,
         tensor: Tensor,
         binding: &wgpu::BufferBinding<'_>,
@@ -154,6 +164,22 @@ impl BatchNorm {
             return Err(PrepareError::LayersOwn { tensor });
         }
         Ok(Bound::new(&self.context.profile().bindings(), tensor, binding, bytes)?)
+    }
+
+    /// A caller's tensor of the shape, checked.
+    pub(super) fn tensor(
+        &self,
+        tensor: Tensor,
+        binding: &TensorBinding<'_>,
+        shape: Shape,
+        work: Work,
+    ) -> Result<BoundTensor, PrepareError> {
+        let limits = self.context.profile().bindings();
+        let bound = BoundTensor::new(&limits, tensor, binding, shape, work.storage)?;
+        if bound.bounds().any(|range| self.vectors.own == range.buffer) {
+            return Err(PrepareError::LayersOwn { tensor });
+        }
+        Ok(bound)
     }
 
     pub(super) fn vector_bytes(&self) -> u64 {

@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use bytemuck::bytes_of;
 
+use super::bindings::{Bindings, Source, StageBindings, aliasing, entry, of};
 use super::dispatch::{DispatchBinding, DispatchDescription};
 use super::{BatchNorm, PrepareError};
-use crate::kernels::{Access, Context, Fused, Key, Params, Pipeline, Role, Uniform, Variant};
+use crate::kernels::{Context, Key, Params, Pipeline, Role, Uniform, Variant};
 use crate::plan::{MEANS_VECTORS, Plan, Stage, vector_stride};
-use crate::tensor::{Aliasing, Bound};
 
 /// Bytes from one stage's parameters to the next: the largest alignment that WebGPU knows.
 const SLOT: usize = 256;
-
-/// What is bound to which role.
-pub(super) type Bindings<'a> = Vec<(Role, wgpu::BufferBinding<'a>)>;
 
 /// A stage, ready to be recorded.
 #[derive(Debug)]
@@ -22,13 +19,15 @@ struct Ready {
     variant: Variant,
     pipeline: Arc<Pipeline>,
     groups: Vec<wgpu::BindGroup>,
+    /// What is bound, as data.
+    bound: Vec<(Role, DispatchBinding)>,
 }
 
 /// The dispatches of one step, and the plan they follow.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub plan: Plan,
-    context: Context,
+    pub(super) context: Context,
     label: Option<String>,
     /// Parameters of each stage, `SLOT` bytes apart.
     uniform: Arc<Uniform>,
@@ -38,8 +37,6 @@ pub(super) struct Prepared {
     /// Whether running statistics normalized.
     frozen: bool,
     dispatches: Vec<Ready>,
-    /// What is bound, as data.
-    bound: Vec<(Role, DispatchBinding)>,
 }
 
 impl Prepared {
@@ -52,12 +49,8 @@ impl Prepared {
     ) -> Result<Self, PrepareError> {
         let context = layer.context.clone();
         let mut contents = vec![0; SLOT * plan.stages().len().max(1)];
-        for (Stage { kernel, grid, .. }, slot) in plan.stages().iter().zip(contents.chunks_mut(SLOT)) {
-            let params = match kernel {
-                kernel if kernel.merges() => params.over_features(plan.splits(), grid),
-                kernel if kernel.sees_tensor() => params.over_tensor(plan.shape(), grid),
-                _ => params.over_mask(plan.shape(), grid),
-            };
+        for (stage, slot) in plan.stages().iter().zip(contents.chunks_mut(SLOT)) {
+            let params = params_of(layer, &plan, params, stage);
             slot[..size_of::<Params>()].copy_from_slice(bytes_of(&params));
         }
         let vector = vector_stride(plan.shape().features()) * 4;
@@ -71,7 +64,6 @@ impl Prepared {
             plan,
             frozen,
             dispatches: Vec::new(),
-            bound: Vec::new(),
         };
         prepared.bind(bindings)?;
         Ok(prepared)
@@ -82,43 +74,47 @@ impl Prepared {
     pub fn bind(&mut self, bindings: &Bindings<'_>) -> Result<(), PrepareError> {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
         let ready = |(i, stage): (usize, &Stage)| {
-            let joint = of(&all, Role::Layer).is_some();
-            let aliasing = aliasing(&Fused::of(&self.plan.work(), stage.kernel), stage, joint, &all);
+            let bindings = self.stage_bindings(stage, &all)?;
+            let joint = of(&bindings, Role::Layer).is_some();
+            let aliasing = aliasing(&self.plan, stage, joint, &bindings);
             let variant = Variant::new(&self.plan, stage, joint, aliasing);
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
-            let groups = self.groups(i, &variant, &pipeline, &all);
-            Ok(Ready { variant, pipeline, groups })
+            let groups = self.groups(i, &variant, &pipeline, &bindings);
+            let described =
+                |(role, buffer): &(Role, _)| (*role, DispatchBinding::new(role.place(), buffer, &[]));
+            let bound = bindings.iter().map(described).collect();
+            Ok(Ready { variant, pipeline, groups, bound })
         };
-        let dispatches =
+        self.dispatches =
             self.plan.stages().iter().enumerate().map(ready).collect::<Result<_, PrepareError>>()?;
-        let described = |(role, buffer): &(Role, _)| (*role, DispatchBinding::new(role.place(), buffer, &[]));
-        let bound = all.iter().map(described).collect();
-        (self.dispatches, self.bound) = (dispatches, bound);
         Ok(())
     }
 
-    /// Parts of the shared scratch: partials, means, and gradients that are not wanted.
+    /// Parts of the shared scratch: partials, means, and gradients that are not wanted, for the kernels that bind them.
     fn scratch_bindings(&self, given: &Bindings<'_>) -> Bindings<'_> {
         let size = std::num::NonZeroU64::new(self.plan.mask_bytes());
-        let mask = self.mask.iter().map(|buffer| (Role::Mask, wgpu::BufferBinding { buffer, offset: 0, size }));
-        let mut parts: Bindings<'_> = mask.collect();
+        let mask = |buffer| (Role::Mask, Source::Range(wgpu::BufferBinding { buffer, offset: 0, size }));
+        let mut parts: Bindings<'_> = self.mask.iter().map(mask).collect();
         let Some(buffer) = &self.scratch else { return parts };
         let vector = vector_stride(self.plan.shape().features()) * 4;
         let mut next = 0;
-        let mut part = |vectors: u64| {
+        let roles = [
+            (Role::Partials, self.plan.scratch_vectors().1),
+            (Role::Means, MEANS_VECTORS),
+            (Role::WeightGradient, 1),
+            (Role::BiasGradient, 1),
+        ];
+        let binds = |role| {
+            let rows = self.plan.stages().iter().map(|stage| stage.kernel.row().bindings);
+            rows.flatten().any(|(bound, _)| *bound == role)
+        };
+        let missing = |role| given.iter().all(|(wanted, _)| *wanted != role) && binds(role);
+        let part = |(role, vectors): (Role, u64)| {
             let (offset, size) = (next, std::num::NonZeroU64::new(vectors * vector));
             next += vectors * vector;
-            wgpu::BufferBinding { buffer, offset, size }
+            (role, Source::Range(wgpu::BufferBinding { buffer, offset, size }))
         };
-        parts.push((Role::Partials, part(self.plan.scratch_vectors().1)));
-        if self.plan.op().is_backward() {
-            parts.push((Role::Means, part(MEANS_VECTORS)));
-            for role in [Role::WeightGradient, Role::BiasGradient] {
-                if given.iter().all(|(wanted, _)| *wanted != role) {
-                    parts.push((role, part(1)));
-                }
-            }
-        }
+        parts.extend(roles.into_iter().filter(|(role, _)| missing(*role)).map(part));
         parts
     }
 
@@ -133,7 +129,7 @@ impl Prepared {
         i: usize,
         variant: &Variant,
         pipeline: &Pipeline,
-        bindings: &Bindings<'_>,
+        bindings: &StageBindings<'_>,
     ) -> Vec<wgpu::BindGroup> {
         let roles = variant.bindings();
         let group = |(group, layout): (usize, &wgpu::BindGroupLayout)| {
@@ -170,7 +166,7 @@ impl Prepared {
     /// The dispatches as data.
     pub fn dispatches(&self) -> Vec<DispatchDescription> {
         let describe = |(i, (stage, ready)): (usize, (&Stage, &Ready))| {
-            let Stage { kernel, grid, workgroups: [x, y] } = *stage;
+            let Stage { kernel, grid, workgroups: [x, y], .. } = *stage;
             let key = Key::new(ready.variant, &grid, self.frozen);
             let params = DispatchBinding::new(
                 (0, 0),
@@ -178,7 +174,7 @@ impl Prepared {
                 &self.uniform.contents[i * SLOT..][..size_of::<Params>()],
             );
             let roles: Vec<_> = ready.variant.bindings().iter().map(|(role, _)| *role).collect();
-            let bound = self.bound.iter().filter(|(role, _)| roles.contains(role)).map(|(_, bound)| bound);
+            let bound = ready.bound.iter().filter(|(role, _)| roles.contains(role)).map(|(_, bound)| bound);
             DispatchDescription {
                 label: ready.variant.name(),
                 source: key.source(),
@@ -192,37 +188,24 @@ impl Prepared {
     }
 }
 
-fn of<'a, 'b>(bindings: &'b Bindings<'a>, role: Role) -> Option<&'b wgpu::BufferBinding<'a>> {
-    bindings.iter().find(|(bound, _)| *bound == role).map(|(_, buffer)| buffer)
-}
-
-/// How what the stage writes lies to what it reads, by the table of kernels; the layer's vectors in one buffer are one
-/// binding.
-fn aliasing(fused: &Fused, stage: &Stage, joint: bool, bindings: &Bindings<'_>) -> Aliasing {
-    let row = stage.kernel.row();
-    let bound = |role| of(bindings, role).expect("every role of a planned stage is bound");
-    for aliasing in row.aliasings(fused) {
-        if let Some((read, written)) = row.replaced(aliasing) {
-            let (read, written) = (bound(read), bound(written));
-            if read.buffer == written.buffer && read.offset == written.offset {
-                return aliasing;
-            }
-        }
+/// What a stage is told, given what all stages of the step share.
+fn params_of(layer: &BatchNorm, plan: &Plan, params: Params, stage: &Stage) -> Params {
+    let Stage { kernel, grid, piece, .. } = stage;
+    // What the first virtual batch has written, the others add to.
+    let accumulate = params.accumulate.max((piece.batch > 0).into());
+    let params = Params { accumulate, ..params };
+    let (work, shape) = (plan.work(), plan.shape());
+    if kernel.merges() {
+        return params.over_features(grid);
     }
-    let apart = || row.bindings_with(fused).filter(|(role, _)| !(joint && role.of_layer().is_some()));
-    let mixed = apart().any(|(read, access)| {
-        let writes =
-            |(role, access): (_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
-        access == Access::Read && apart().any(writes)
-    });
-    if mixed { Aliasing::SameBuffer } else { Aliasing::Disjoint }
-}
-
-fn entry<'a>(binding: u32, buffer: &wgpu::BufferBinding<'a>) -> wgpu::BindGroupEntry<'a> {
-    wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(buffer.clone()) }
-}
-
-/// The bindings of checked tensors.
-pub(super) fn bindings_of<'a>(bounds: impl IntoIterator<Item = (Role, &'a Bound)>) -> Bindings<'a> {
-    bounds.into_iter().map(|(role, bound)| (role, bound.binding())).collect()
+    if !kernel.sees_tensor() {
+        return params.over_mask(shape, grid);
+    }
+    let granule = layer.context.profile().bindings().granule();
+    let before = (u128::from(piece.first) * u128::from(work.row_bytes(shape)) % u128::from(granule)) as u64;
+    let first = before / (u64::from(grid.packet) * work.storage.bytes());
+    // Whole rows come before, each of so many packets of a feature.
+    let number = piece.first.wrapping_mul(shape.inner() / u64::from(grid.values()));
+    let params = Params { number: number as u32, ..params };
+    params.over_tensor(shape.with_rows(piece.rows), grid, first as u32)
 }

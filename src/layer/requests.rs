@@ -2,7 +2,7 @@
 
 use super::{Guard, Mask};
 use crate::plan::{Activation, Epilogue, PlanRequest};
-use crate::tensor::StorageType;
+use crate::tensor::{StorageType, TensorBinding};
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -18,10 +18,11 @@ pub enum Statistics {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Training<'a> {
-    pub(super) input: wgpu::BufferBinding<'a>,
-    pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) input: TensorBinding<'a>,
+    pub(super) output: TensorBinding<'a>,
     pub(super) activation: Activation,
-    pub(super) residual: Option<wgpu::BufferBinding<'a>>,
+    pub(super) residual: Option<TensorBinding<'a>>,
+    pub(super) virtual_batch: Option<u32>,
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
@@ -38,13 +39,14 @@ impl<'a> Training<'a> {
     /// `input` is x: a `STORAGE` buffer's range that holds the shape's values, float32 unless
     /// [`storage`](Self::storage) says otherwise; its offset a multiple of the device's
     /// `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
-    /// place, or one that does not overlap it.
-    pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
+    /// place, or one that does not overlap it. Both may also be in several ranges: see [`TensorBinding`].
+    pub fn new(input: impl Into<TensorBinding<'a>>, output: impl Into<TensorBinding<'a>>) -> Self {
         Self {
-            input,
-            output,
+            input: input.into(),
+            output: output.into(),
             activation: Activation::Identity,
             residual: None,
+            virtual_batch: None,
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
@@ -63,8 +65,8 @@ impl<'a> Training<'a> {
     }
 
     /// z, of x' shape, that is added before the activation: y = activation(bn(x) + z). y may take its place.
-    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
-        Self { residual: Some(residual), ..self }
+    pub fn residual(self, residual: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual: Some(residual.into()), ..self }
     }
 
     pub(super) fn epilogue(&self) -> Epilogue {
@@ -82,11 +84,18 @@ impl<'a> Training<'a> {
         Self { update_running, ..self }
     }
 
+    /// Statistics of so many examples at a time, the last virtual batch perhaps of fewer ("ghost batch normalization",
+    /// Hoffer, Hubara & Soudry 2017, arXiv 1705.08741). The running statistics move, and the batch is counted, once for
+    /// each, in turn: all as if the layer were called for one after the other. Gradients of weight and bias add up.
+    pub fn virtual_batch(self, examples: u32) -> Self {
+        Self { virtual_batch: Some(examples), ..self }
+    }
+
     /// Where to save what backward needs: [`BatchNorm::saved_bytes`](crate::BatchNorm::saved_bytes) bytes of the
     /// caller's, in place of memory of the context's. Six vectors of C float32, each
     /// [`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) float32 after the one before: the mean as a
     /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation, and without a valid
-    /// value), and the bias.
+    /// value), and the bias. Of virtual batches, one such record each.
     pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
         Self { saved: Some(saved), ..self }
     }
@@ -126,12 +135,12 @@ impl<'a> Training<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation<'a> {
-    pub(super) input: wgpu::BufferBinding<'a>,
-    pub(super) output: wgpu::BufferBinding<'a>,
+    pub(super) input: TensorBinding<'a>,
+    pub(super) output: TensorBinding<'a>,
     pub(super) mask: Option<Mask<'a>>,
     pub(super) storage: StorageType,
     pub(super) activation: Activation,
-    pub(super) residual: Option<wgpu::BufferBinding<'a>>,
+    pub(super) residual: Option<TensorBinding<'a>>,
     pub(super) plan: PlanRequest,
 }
 
@@ -146,10 +155,10 @@ impl<'a> From<Evaluation<'a>> for Training<'a> {
 impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
-    pub fn new(input: wgpu::BufferBinding<'a>, output: wgpu::BufferBinding<'a>) -> Self {
+    pub fn new(input: impl Into<TensorBinding<'a>>, output: impl Into<TensorBinding<'a>>) -> Self {
         Self {
-            input,
-            output,
+            input: input.into(),
+            output: output.into(),
             mask: None,
             activation: Activation::Identity,
             residual: None,
@@ -174,8 +183,8 @@ impl<'a> Evaluation<'a> {
     }
 
     /// As [`Training::residual`].
-    pub fn residual(self, residual: wgpu::BufferBinding<'a>) -> Self {
-        Self { residual: Some(residual), ..self }
+    pub fn residual(self, residual: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual: Some(residual.into()), ..self }
     }
 
     /// What to fix of the plan.

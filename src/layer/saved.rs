@@ -3,8 +3,8 @@
 use super::Statistics;
 use super::mask::BoundMask;
 use crate::kernels::{Range, Role};
-use crate::plan::Epilogue;
-use crate::tensor::{Bound, Shape, StorageType};
+use crate::plan::Work;
+use crate::tensor::{Bound, BoundTensor, Shape};
 
 /// Where a step saves its statistics.
 #[derive(Debug)]
@@ -20,20 +20,27 @@ impl Saved {
             Saved::Callers(bound) => bound.binding(),
         }
     }
+
+    /// The caller's range, which nothing else may overlap.
+    pub fn callers(&self) -> Option<&Bound> {
+        match self {
+            Saved::Contexts(_) => None,
+            Saved::Callers(bound) => Some(bound),
+        }
+    }
 }
 
 /// What a backward needs to know of its forward step.
 pub(super) struct Forward<'a> {
+    pub work: Work,
     pub shape: Shape,
-    pub storage: StorageType,
     pub statistics: Statistics,
     pub saved: wgpu::BufferBinding<'a>,
     /// The layer's vectors, and what is saved in a buffer of the caller's.
     pub vectors: &'a [(Role, Bound)],
-    pub epilogue: Epilogue,
-    pub input: &'a Bound,
-    pub residual: Option<&'a Bound>,
-    pub output: &'a Bound,
+    pub input: &'a BoundTensor,
+    pub residual: Option<&'a BoundTensor>,
+    pub output: &'a BoundTensor,
     pub mask: Option<&'a BoundMask>,
     pub id: u64,
 }

@@ -3,8 +3,9 @@
 use super::cost::Traffic;
 use super::frame::Frame;
 use super::grid::Grid;
+use super::pieces::Piece;
 use super::stage::{kernels, storage_buffers};
-use super::{DeviceProfile, Path, PlanError, PlanRequest, View, Work};
+use super::{DeviceProfile, MAX_SPLITS, Path, PlanError, PlanRequest, View, Work, vector_stride};
 use crate::tensor::Shape;
 
 /// A way to do an operation.
@@ -16,6 +17,91 @@ pub(crate) struct Candidate {
     /// The dispatch that applies, on the split path.
     pub second: Grid,
     pub nanoseconds: f64,
+}
+
+impl Candidate {
+    /// The request that leads to it.
+    pub fn request(&self) -> PlanRequest {
+        let Self { path, first, second, .. } = self;
+        let mut request = PlanRequest {
+            path: Some(*path),
+            view: Some(first.view),
+            packet: Some(first.packet),
+            workgroup: Some(first.workgroup),
+            tile: Some(first.tile),
+            splits: Some(first.splits),
+            held: Some(first.held).filter(|&held| held > 0),
+            ..PlanRequest::default()
+        };
+        if *path == Path::Split {
+            request.apply_workgroup = Some(second.workgroup).filter(|&w| w != first.workgroup);
+            request.apply_tile = Some(second.tile).filter(|&t| t != first.tile);
+            request.apply_splits = Some(second.splits).filter(|&s| s != first.splits);
+        }
+        request
+    }
+}
+
+/// Splits that the room of what else stands in the scratch would take.
+const SPARE_SPLITS: u64 = 4;
+
+/// The ways of the pieces of a tensor. The first piece's is chosen; the others follow it, so that the request of the first
+/// leads to the same plan again.
+pub(super) struct Ways<'a> {
+    profile: &'a DeviceProfile,
+    work: Work,
+    shape: Shape,
+    request: PlanRequest,
+    /// The most splits of a piece, unless others are requested.
+    most_splits: u32,
+    /// Of each number of rows.
+    found: Vec<(u64, Candidate)>,
+}
+
+impl<'a> Ways<'a> {
+    /// `pieces` is the most of a batch: their partial results have to be merged.
+    pub fn new(
+        profile: &'a DeviceProfile,
+        work: Work,
+        shape: Shape,
+        request: PlanRequest,
+        pieces: usize,
+    ) -> Result<Self, PlanError> {
+        let path = match (pieces > 1 && work.op.reduces() && work.op.applies(), request.path) {
+            (true, None) => Some(Path::Split),
+            (true, Some(path)) if path != Path::Split => {
+                return Err(PlanError::request(
+                    "the split path, since the tensor is in several pieces",
+                    path,
+                ));
+            }
+            (_, path) => path,
+        };
+        // What is merged must fit a loop, and a binding.
+        let bytes = work.op.partial_vectors() * vector_stride(shape.features()) * 4;
+        let fit = (profile.max_binding / bytes).saturating_sub(SPARE_SPLITS).min(MAX_SPLITS.into());
+        let most_splits = (fit / pieces.max(1) as u64).max(1) as u32;
+        let request = PlanRequest { path, ..request };
+        Ok(Self { profile, work, shape, request, most_splits, found: Vec::new() })
+    }
+
+    pub fn of(&mut self, pieces: &[Piece]) -> Result<Vec<(Piece, Candidate)>, PlanError> {
+        pieces.iter().map(|piece| Ok((*piece, self.with_rows(piece.rows)?))).collect()
+    }
+
+    fn with_rows(&mut self, rows: u64) -> Result<Candidate, PlanError> {
+        if let Some((_, way)) = self.found.iter().find(|(found, _)| *found == rows) {
+            return Ok(*way);
+        }
+        let request = self.found.first().map_or(self.request, |(_, way)| way.request());
+        let best = |request| best(self.profile, self.work, self.shape.with_rows(rows), request);
+        let mut way = best(request)?;
+        if way.first.splits > self.most_splits && way.path.leaves_partials() && request.splits.is_none() {
+            way = best(PlanRequest { splits: Some(self.most_splits), ..request })?;
+        }
+        self.found.push((rows, way));
+        Ok(way)
+    }
 }
 
 /// The best candidate that the request allows.

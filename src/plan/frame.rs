@@ -1,7 +1,7 @@
 //! What is fixed of a grid before the number of workgroups is: the view, the packet, the workgroup and its tile.
 
 use super::grid::{Grid, HELD};
-use super::{DeviceProfile, Op, PlanError, PlanRequest, View, Work};
+use super::{DeviceProfile, PlanError, PlanRequest, View, Work};
 use crate::tensor::{Shape, StorageType};
 
 /// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more), and those that an
@@ -159,9 +159,9 @@ impl Frame {
     pub fn iterations(&self, grid: &Grid) -> u64 {
         let loads = grid.loads();
         match self.work.op {
-            Op::Evaluation => loads,
+            op if !op.reduces() => loads,
             // Each loop counts its last check, too: runs, segments and blocks of slice_moments.wgsl add 0.29 turns a load.
-            Op::Training { .. } | Op::Backward { .. } => 2 * loads + loads / 3 + 128,
+            _ => 2 * loads + loads / 3 + 128,
         }
     }
 }
@@ -239,6 +239,7 @@ fn tiles_of(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Op;
     use super::*;
 
     #[test]

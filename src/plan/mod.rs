@@ -8,6 +8,7 @@ mod error;
 mod frame;
 mod grid;
 mod op;
+mod pieces;
 mod profile;
 mod request;
 mod stage;
@@ -31,12 +32,15 @@ pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
 #[cfg(test)]
 pub(crate) use stage::storage_buffers;
-pub(crate) use stage::{MEANS_VECTORS, SAVED_VECTORS, Stage, mask_words, vector_stride};
+pub(crate) use stage::{
+    MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
+};
 pub(crate) use work::Stored;
 pub use work::{MaskKind, Work};
 
 use crate::tensor::{Shape, StorageType, Tensor};
-use candidates::Candidate;
+use candidates::{Candidate, Ways};
+use pieces::{Piece, pieces};
 use stage::{UNWANTED_VECTORS, kernels};
 
 /// The most splits: merging them takes one invocation at most that many turns of a loop (see `MAX_ITERATIONS` of frame.rs).
@@ -45,16 +49,19 @@ const MAX_SPLITS: u32 = 60_000;
 /// How a step will be done, and what it costs. Print it.
 ///
 /// It is decided from the device's profile, the operation and the shape alone; the same three and the same
-/// [`PlanRequest`] give the same plan.
+/// [`PlanRequest`] give the same plan. A tensor that is larger than a binding may be is cut along its batch into pieces,
+/// and so is one that the caller gives in several ranges ([`TensorBinding`](crate::TensorBinding)): each stage then has
+/// a dispatch for each piece.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     work: Work,
     shape: Shape,
-    path: Path,
+    /// The way of the first piece; `None` on the empty path.
+    chosen: Option<Candidate>,
+    pieces: usize,
     stages: Vec<Stage>,
     scratch_vectors: u64,
     partial_vectors: u64,
-    bytes_moved: u64,
     predicted: Duration,
     /// Of the device: see [`Stored`].
     half_access: bool,
@@ -71,75 +78,124 @@ impl Plan {
         shape: Shape,
         request: PlanRequest,
     ) -> Result<Self, PlanError> {
-        let work = work.into();
+        Self::with_ends(profile, work.into(), shape, &[], request)
+    }
+
+    /// The same for tensors in several ranges, which end before these rows of the view.
+    pub(crate) fn with_ends(
+        profile: &DeviceProfile,
+        work: Work,
+        shape: Shape,
+        ends: &[u64],
+        request: PlanRequest,
+    ) -> Result<Self, PlanError> {
         work.validate()?;
-        let op = work.op;
-        let empty = shape.count() == 0 || !(op.reduces() || work.applies());
-        let candidate = match empty {
-            true => None,
-            false => Some(candidates::best(profile, work, shape, request)?),
+        let empty = shape.count() == 0 || !(work.op.reduces() || work.applies());
+        let batches = if empty { vec![Vec::new()] } else { pieces(profile, &work, shape, ends)? };
+        let pieces = batches.iter().map(Vec::len).sum();
+        let most = batches.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ways = Ways::new(profile, work, shape, request, most)?;
+        let mut plan = Self {
+            work,
+            shape,
+            chosen: None,
+            pieces,
+            stages: Vec::new(),
+            scratch_vectors: 0,
+            partial_vectors: 0,
+            predicted: Duration::ZERO,
+            half_access: profile.half_access,
         };
-        let path = candidate.map_or(Path::Empty, |candidate| candidate.path);
-        let splits = match (path, candidate) {
-            (Path::Split | Path::Reduce, Some(candidate)) => candidate.first.splits,
-            _ => 0,
-        };
-        if splits > MAX_SPLITS {
-            return Err(PlanError::request("at most 60,000 splits", splits));
+        for (batch, pieces) in batches.iter().enumerate() {
+            let pieces = ways.of(pieces)?;
+            plan.chosen = plan.chosen.or(pieces.first().map(|(_, way)| *way));
+            if batch == 0 {
+                plan.push_mask(profile)?;
+            }
+            plan.push_batch(profile, batch as u32, &pieces)?;
         }
-        let merge = candidates::merge(profile, shape.features(), splits);
-        let stages = kernels(op, path).iter().map(|&kernel| {
-            let grid = match (kernel, candidate) {
-                (Kernel::Normalize | Kernel::InputGradient, Some(candidate)) => candidate.second,
-                (kernel, Some(candidate)) if !kernel.merges() => candidate.first,
-                _ => merge,
-            };
-            Stage::new(profile, kernel, grid)
-        });
-        let mask = Stage::mask(profile, &work, path, shape);
-        let stages = mask.into_iter().chain(stages).collect::<Result<Vec<_>, PlanError>>()?;
-        let plan = Self::with_stages(work, shape, candidate, path, stages, splits);
-        let plan = Self { half_access: profile.half_access, ..plan };
-        let required = plan.scratch_bytes_of(plan.scratch_vectors);
-        if required > profile.max_binding {
-            let (limit, given) = ("max_storage_buffer_binding_size", profile.max_binding);
-            return Err(PlanError::DeviceLimit { limit, required, given });
-        }
+        plan.count_scratch(profile)?;
         Ok(plan)
     }
 
-    fn with_stages(
-        work: Work,
-        shape: Shape,
-        candidate: Option<Candidate>,
-        path: Path,
-        stages: Vec<Stage>,
-        splits: u32,
-    ) -> Self {
-        let applies = work.applied_alone() + work.written();
-        let passes = match path {
-            Path::Empty => 0,
-            Path::Split => work.reduced() + work.applied() + applies,
-            Path::Reduce => work.reduced(),
-            Path::Elementwise | Path::Cached | Path::Persistent => work.applied() + applies,
-        };
-        let partial_vectors = u64::from(splits) * work.op.partial_vectors();
-        let scratch_vectors = match work.op {
-            Op::Backward { reduce: true, .. } => partial_vectors.max(1) + MEANS_VECTORS + UNWANTED_VECTORS,
-            _ if stages.iter().any(|stage| stage.kernel.merges()) => partial_vectors.max(1),
+    /// The stage that makes a mask of lengths, where values are read.
+    fn push_mask(&mut self, profile: &DeviceProfile) -> Result<(), PlanError> {
+        if self.work.mask.is_none() || self.chosen.is_none() {
+            return Ok(());
+        }
+        // Packets and bits are counted in 32 bits.
+        let (required, given) = (self.shape.count(), u32::MAX.into());
+        if required > given {
+            return Err(PlanError::DeviceLimit {
+                limit: "values of a feature under a mask",
+                required,
+                given,
+            });
+        }
+        match self.work.mask {
+            Some(MaskKind::Lengths) => self.push(profile, Stage::mask_of_lengths(profile, self.shape)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The stages of a virtual batch, or of all.
+    fn push_batch(
+        &mut self,
+        profile: &DeviceProfile,
+        batch: u32,
+        pieces: &[(Piece, Candidate)],
+    ) -> Result<(), PlanError> {
+        let op = self.work.op;
+        let partials = pieces.iter().filter(|(_, way)| way.path.leaves_partials());
+        let splits = partials.map(|(_, way)| way.first.splits).sum::<u32>() + op.records();
+        if splits > MAX_SPLITS {
+            return Err(PlanError::request("at most 60,000 splits", splits));
+        }
+        for &kernel in kernels(op, self.path()) {
+            if kernel.merges() {
+                let grid = candidates::merge(profile, self.shape.features(), splits);
+                self.push(profile, Stage::new(kernel, grid, Piece { first: 0, rows: 0, batch }, 0))?;
+                continue;
+            }
+            let mut first_split = 0;
+            let mut stages = Vec::new();
+            for (piece, way) in pieces {
+                let grid = if kernel.applies_last() { way.second } else { way.first };
+                stages.push(Stage::new(kernel, grid, *piece, first_split));
+                first_split += way.first.splits;
+            }
+            if kernel.applies_last() {
+                // What was reduced last is the likeliest to be in a cache still.
+                stages.reverse();
+            }
+            stages.into_iter().try_for_each(|stage| self.push(profile, stage))?;
+        }
+        let nanoseconds: f64 = pieces.iter().map(|(_, way)| way.nanoseconds).sum();
+        self.predicted += Duration::from_nanos(nanoseconds as u64);
+        let own = splits - op.records();
+        self.partial_vectors = self.partial_vectors.max(u64::from(own) * op.partial_vectors());
+        Ok(())
+    }
+
+    fn push(&mut self, profile: &DeviceProfile, stage: Stage) -> Result<(), PlanError> {
+        let workgroups = profile.fold(stage.grid.groups)?;
+        self.stages.push(Stage { workgroups, ..stage });
+        Ok(())
+    }
+
+    fn count_scratch(&mut self, profile: &DeviceProfile) -> Result<(), PlanError> {
+        let partials = self.partial_vectors.max(1);
+        self.scratch_vectors = match self.work.op {
+            Op::Backward { reduce: true, .. } => partials + MEANS_VECTORS + UNWANTED_VECTORS,
+            Op::FinalizeGradients { .. } => UNWANTED_VECTORS,
+            Op::Finalize { .. } => 0,
+            _ if self.stages.iter().any(|stage| stage.kernel.merges()) => partials,
             _ => 0,
         };
-        let nanoseconds = candidate.map_or(0.0, |candidate| candidate.nanoseconds);
-        Self {
-            work,
-            shape,
-            path,
-            stages,
-            scratch_vectors,
-            partial_vectors,
-            bytes_moved: u64::from(passes) * work.bytes(shape),
-            predicted: Duration::from_nanos(nanoseconds as u64),
-            half_access: false,
+        let (required, given) = (self.scratch_bytes_of(self.scratch_vectors), profile.max_binding);
+        match required > given {
+            true => Err(PlanError::DeviceLimit { limit: "max_storage_buffer_binding_size", required, given }),
+            false => Ok(()),
         }
     }
 
@@ -156,7 +212,7 @@ impl Plan {
     /// Tensors of the forward step that a backward reads: [`Tensor::Input`], [`Tensor::Residual`] and [`Tensor::Output`], as
     /// they were when the forward step last ran. Nothing for a forward.
     pub fn kept(&self) -> Vec<Tensor> {
-        if self.path == Path::Empty { Vec::new() } else { self.work.kept() }
+        if self.path() == Path::Empty { Vec::new() } else { self.work.kept() }
     }
 
     /// The tensor's shape.
@@ -166,7 +222,12 @@ impl Plan {
 
     /// The way through the kernels.
     pub fn path(&self) -> Path {
-        self.path
+        self.chosen.map_or(Path::Empty, |way| way.path)
+    }
+
+    /// What the tensor is cut into, each of which is bound by itself: 1 for most; one at least for each virtual batch.
+    pub fn pieces(&self) -> usize {
+        self.pieces
     }
 
     /// How workgroups see the tensor; [`View::Rows`] where it is empty.
@@ -197,7 +258,7 @@ impl Plan {
     /// Bytes of device memory that the step uses beside the tensors: what it saves for its backward, which is the step's
     /// own, and scratch, which all steps of a context share.
     pub fn scratch_bytes(&self) -> u64 {
-        let saved = if self.work.op.is_backward() { 0 } else { SAVED_VECTORS };
+        let saved = if self.work.op.saves() { SAVED_VECTORS * u64::from(self.batches()) } else { 0 };
         self.scratch_bytes_of(saved + self.scratch_vectors) + self.mask_bytes()
     }
 
@@ -210,7 +271,15 @@ impl Plan {
     /// Bytes that have to go through memory: reads and writes of the tensors, a second read of the cached path not
     /// counted, since a cache serves it at best.
     pub fn bytes_moved(&self) -> u64 {
-        self.bytes_moved
+        let work = self.work;
+        let applies = work.applied_alone() + work.written();
+        let passes = match self.path() {
+            Path::Empty => 0,
+            Path::Split => work.reduced() + work.applied() + applies,
+            Path::Reduce => work.reduced(),
+            Path::Elementwise | Path::Cached | Path::Persistent => work.applied() + applies,
+        };
+        work.bytes(self.shape).saturating_mul(passes.into())
     }
 
     /// How long a device of this class takes, by the model that chose the plan: a guide, made of constants that were
@@ -221,29 +290,7 @@ impl Plan {
 
     /// The request that leads to this plan again, whatever would be chosen by default. As text, it keeps a plan for later.
     pub fn request(&self) -> PlanRequest {
-        let (Some(first), Some(last), false) = (self.first(), self.stages.last(), self.path == Path::Empty)
-        else {
-            return PlanRequest::default();
-        };
-        let mut request = PlanRequest { path: Some(self.path), ..PlanRequest::default() };
-        request.view = Some(first.view);
-        request.packet = Some(first.packet);
-        request.workgroup = Some(first.workgroup);
-        request.tile = Some(first.tile);
-        request.splits = Some(first.splits);
-        request.held = Some(first.held).filter(|&held| held > 0);
-        if self.path == Path::Split {
-            let Grid { workgroup, tile, splits, .. } = last.grid;
-            request.apply_workgroup = Some(workgroup).filter(|&w| w != first.workgroup);
-            request.apply_tile = Some(tile).filter(|&t| t != first.tile);
-            request.apply_splits = Some(splits).filter(|&s| s != first.splits);
-        }
-        request
-    }
-
-    /// Bytes of one tensor.
-    pub(crate) fn tensor_bytes(&self) -> u64 {
-        self.work.bytes(self.shape)
+        self.chosen.map_or_else(PlanRequest::default, |way| way.request())
     }
 
     /// How its kernels get at tensors. Two-byte accesses are of float16 alone, and only where a packet is one value.
@@ -262,15 +309,19 @@ impl Plan {
         (self.scratch_vectors, self.partial_vectors.max(1))
     }
 
-    /// The splits that the merging dispatch finds.
+    /// Virtual batches, each with saved statistics of its own; 1 without.
+    pub(crate) fn batches(&self) -> u32 {
+        self.stages.last().map_or(1, |stage| stage.piece.batch + 1)
+    }
+
+    /// The most splits that a merging dispatch finds.
+    #[cfg(test)]
     pub(crate) fn splits(&self) -> u32 {
         (self.partial_vectors / self.work.op.partial_vectors()) as u32
     }
 
-    /// The first grid over the tensor, or of what merges where there is none.
     fn first(&self) -> Option<&Grid> {
-        let of_mask = |stage: &&Stage| stage.kernel == Kernel::MaskOfLengths;
-        self.stages.iter().find(|stage| !of_mask(stage)).map(|stage| &stage.grid)
+        self.chosen.as_ref().map(|way| &way.first)
     }
 
     fn scratch_bytes_of(&self, vectors: u64) -> u64 {
@@ -280,10 +331,8 @@ impl Plan {
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        write!(f, "{} of {}: {}", self.work.op.name(), self.shape, self.path)?;
-        if let (Some(Grid { view, packet, workgroup, tile, .. }), true) =
-            (self.first(), self.path != Path::Empty)
-        {
+        write!(f, "{} of {}: {}", self.work.op.name(), self.shape, self.path())?;
+        if let Some(Grid { view, packet, workgroup, tile, .. }) = self.first() {
             write!(f, " over {view}, {workgroup} invocations")?;
             if *tile > 1 {
                 write!(f, " ({tile} side by side)")?;
@@ -296,6 +345,9 @@ impl Display for Plan {
             if storage.is_half() && *packet == 1 {
                 f.write_str(if half_access { " by two-byte accesses" } else { " by atomics" })?;
             }
+        }
+        if self.pieces > 1 {
+            write!(f, ", in {} pieces", self.pieces)?;
         }
         match self.work.mask {
             Some(MaskKind::Lengths) => write!(f, ", masked by lengths")?,
@@ -310,7 +362,7 @@ impl Display for Plan {
             if workgroups.len() == 1 { "" } else { "es" },
             if workgroups.is_empty() { "0".into() } else { workgroups.join(", ") },
             self.scratch_bytes(),
-            self.bytes_moved,
+            self.bytes_moved(),
             self.predicted.as_secs_f64() * 1e3,
         )?;
         let kept: Vec<String> = self.kept().iter().map(Tensor::to_string).collect();

@@ -1,5 +1,7 @@
 //! The words that plans are made of: what is to be done, by which way, with which kernels.
 
+use super::stage::{MOMENTS_VECTORS, SUMS_VECTORS};
+
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -18,26 +20,73 @@ pub enum Op {
         /// dx.
         apply: bool,
     },
+    /// The moments of a part of a batch, merged into a record.
+    Moments,
+    /// Saved statistics, from records of moments.
+    Finalize {
+        /// How many records.
+        records: u32,
+        /// Whether running statistics move and the batch is counted.
+        update_running: bool,
+    },
+    /// y of a part of a batch, from saved statistics.
+    Apply,
+    /// The gradient sums of a part of a batch, added to a record.
+    GradientSums,
+    /// The gradients of weight and bias, from records of gradient sums.
+    FinalizeGradients {
+        /// How many records.
+        records: u32,
+    },
+    /// dx of a part of a batch, from finalized gradient sums.
+    InputGradient,
 }
 
 impl Op {
     /// Whether it needs sums over the batch.
     pub(crate) fn reduces(self) -> bool {
-        !matches!(self, Op::Evaluation | Op::Backward { reduce: false, .. })
+        matches!(
+            self,
+            Op::Training { .. } | Op::Backward { reduce: true, .. } | Op::Moments | Op::GradientSums
+        )
     }
 
     /// Whether it writes a tensor.
     pub(crate) fn applies(self) -> bool {
-        !matches!(self, Op::Backward { apply: false, .. })
+        let alone = matches!(self, Op::Evaluation | Op::Apply | Op::InputGradient);
+        alone || matches!(self, Op::Training { .. } | Op::Backward { apply: true, .. })
     }
 
     pub(crate) fn is_backward(self) -> bool {
-        matches!(self, Op::Backward { .. })
+        matches!(self, Op::Backward { .. } | Op::GradientSums | Op::InputGradient)
     }
 
-    /// Vectors of C values left by each split: count, mean pair and variance, or two sums.
+    /// Whether it is backward and needs x̂.
+    pub(crate) fn reads_input(self) -> bool {
+        self.is_backward() && (self.reduces() || self == Op::InputGradient)
+    }
+
+    /// Whether it saves statistics.
+    pub(crate) fn saves(self) -> bool {
+        matches!(self, Op::Training { .. } | Op::Evaluation | Op::Finalize { .. })
+    }
+
+    /// Records that it merges, where it works on these and on no tensor.
+    pub(crate) fn records(self) -> u32 {
+        match self {
+            Op::Finalize { records, .. } | Op::FinalizeGradients { records } => records,
+            _ => 0,
+        }
+    }
+
+    /// Vectors of C values left by each split.
     pub(crate) fn partial_vectors(self) -> u64 {
-        if self.is_backward() { 2 } else { 4 }
+        match self {
+            Op::Backward { .. } | Op::GradientSums | Op::FinalizeGradients { .. } | Op::InputGradient => {
+                SUMS_VECTORS
+            }
+            _ => MOMENTS_VECTORS,
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +94,12 @@ impl Op {
             Op::Training { .. } => "training",
             Op::Evaluation => "evaluation",
             Op::Backward { .. } => "backward",
+            Op::Moments => "moments",
+            Op::Finalize { .. } => "finalize",
+            Op::Apply => "apply",
+            Op::GradientSums => "gradient sums",
+            Op::FinalizeGradients { .. } => "finalize gradients",
+            Op::InputGradient => "input gradient",
         }
     }
 }
@@ -89,6 +144,13 @@ pub enum Path {
     Empty,
 }
 
+impl Path {
+    /// Whether splits leave partial results that are merged.
+    pub(crate) fn leaves_partials(self) -> bool {
+        matches!(self, Path::Split | Path::Reduce)
+    }
+}
+
 words!(Path: Elementwise "elementwise", Persistent "persistent", Cached "cached", Split "split", Reduce "reduce", Empty "empty");
 
 /// How workgroups see the tensor.
@@ -120,10 +182,12 @@ pub(crate) enum Kernel {
     CachedGradient,
     PersistentGradient,
     FrozenGradient,
+    GatherMoments,
+    GatherSums,
 }
 
 impl Kernel {
-    pub const ALL: [Kernel; 13] = [
+    pub const ALL: [Kernel; 15] = [
         Kernel::MaskOfLengths,
         Kernel::SplitMoments,
         Kernel::Finalize,
@@ -137,11 +201,21 @@ impl Kernel {
         Kernel::CachedGradient,
         Kernel::PersistentGradient,
         Kernel::FrozenGradient,
+        Kernel::GatherMoments,
+        Kernel::GatherSums,
     ];
 
     /// Whether it merges what was reduced.
     pub fn merges(self) -> bool {
-        matches!(self, Kernel::Finalize | Kernel::FinalizeGradients)
+        matches!(
+            self,
+            Kernel::Finalize | Kernel::FinalizeGradients | Kernel::GatherMoments | Kernel::GatherSums
+        )
+    }
+
+    /// Whether it writes a tensor after others have reduced it.
+    pub fn applies_last(self) -> bool {
+        matches!(self, Kernel::Normalize | Kernel::InputGradient)
     }
 
     /// Whether it goes over the tensor: only then has it a view.

@@ -38,8 +38,11 @@ fn many_values_per_feature_are_split() {
 #[test]
 fn no_invocation_exceeds_the_loop_budget() {
     for profile in [DeviceProfile::discrete(), DeviceProfile::software(8), DeviceProfile::software(4)] {
+        // A device that binds whole tensors, and one that binds pieces.
+        let whole = DeviceProfile { max_binding: u64::from(u32::MAX) * 4, ..profile };
         for count in [1u32, 65_535, 65_536, 2_000_003, 1 << 24, 1 << 31] {
-            for shape in [Shape::rows(count, 1), Shape::channels_first(1, 1, &[count])] {
+            let (rows, planes) = (Shape::rows(count, 1), Shape::channels_first(1, 1, &[count]));
+            for (profile, shape) in [(whole, rows), (whole, planes), (profile, rows)] {
                 for op in [TRAINING, Op::Evaluation, Op::Backward { reduce: true, apply: true }] {
                     let frames = Frame::all(&profile, op.into(), shape, PlanRequest::default()).unwrap();
                     let plan = Plan::new(&profile, op, shape, PlanRequest::default()).unwrap();
@@ -50,6 +53,28 @@ fn no_invocation_exceeds_the_loop_budget() {
                         assert!(u64::from(grid.splits) * u64::from(grid.slice) >= u64::from(grid.total));
                         assert!(u64::from(grid.splits - 1) * u64::from(grid.slice) < u64::from(grid.total));
                     }
+                }
+            }
+        }
+    }
+}
+
+/// The partial results of all pieces fit the scratch and the merge, however many pieces there are.
+#[test]
+fn pieces_leave_what_can_be_merged() {
+    for profile in [DeviceProfile::discrete(), DeviceProfile::integrated(), DeviceProfile::software(8)] {
+        for max_binding in [1 << 20, 1 << 24, 1 << 27] {
+            let profile = DeviceProfile { max_binding, ..profile };
+            for op in [TRAINING, Op::Moments, Op::GradientSums, Op::Backward { reduce: true, apply: true }] {
+                let elements = 40 * max_binding / 4;
+                for features in [1, 64, 1024] {
+                    let rows = Shape::rows((elements / features) as u32, features as u32);
+                    let plan = Plan::new(&profile, op, rows, PlanRequest::default()).unwrap();
+                    assert!(plan.pieces() >= 40 && plan.splits() as usize >= plan.pieces(), "{plan}");
+                    assert!(
+                        plan.scratch_vectors * vector_stride(features as u32) * 4 <= max_binding,
+                        "{plan}"
+                    );
                 }
             }
         }

@@ -35,6 +35,8 @@ pub struct Work {
     pub guard: bool,
     /// Whether a flag of the caller's decides that running statistics move.
     pub commit: bool,
+    /// Examples of a virtual batch, where the statistics are not those of the whole batch.
+    pub virtual_batch: Option<u32>,
 }
 
 /// How values lie in memory, and how kernels get at them.
@@ -68,6 +70,7 @@ impl From<Op> for Work {
             mask: None,
             guard: false,
             commit: false,
+            virtual_batch: None,
         }
     }
 }
@@ -96,6 +99,11 @@ impl Work {
     /// With each of the layer's vectors in a binding of its own, or not.
     pub fn separate_vectors(self, separate_vectors: bool) -> Self {
         Self { separate_vectors, ..self }
+    }
+
+    /// With statistics of so many examples at a time.
+    pub fn virtual_batch(self, examples: Option<u32>) -> Self {
+        Self { virtual_batch: examples, ..self }
     }
 
     /// With a mask, or without.
@@ -137,14 +145,14 @@ impl Work {
 
     /// How backward knows what the activation was given; nothing where it need not know, and forward.
     ///
-    /// Where sums are made, x is there: then y would be one tensor more, but in the place of a residual. Where not, y is
+    /// Where x is read for x̂, it is there: then y would be one tensor more, but in the place of a residual. Where not, y is
     /// as good as x, and there even if it has taken the place of x.
     pub(crate) fn finds_by(&self) -> Option<PreActivation> {
         let Epilogue { activation, residual } = self.epilogue;
         if !self.op.is_backward() || activation == Activation::Identity {
             return None;
         }
-        let by_sign = activation.keeps_sign() && (residual || !self.op.reduces());
+        let by_sign = activation.keeps_sign() && (residual || !self.op.reads_input());
         let default = if by_sign { PreActivation::SignOfOutput } else { PreActivation::Recomputed };
         Some(self.pre_activation.unwrap_or(default))
     }
@@ -154,7 +162,7 @@ impl Work {
         let by = self.finds_by();
         let recomputes = by == Some(PreActivation::Recomputed);
         let all = [
-            (Tensor::Input, self.op.is_backward() && (self.op.reduces() || recomputes)),
+            (Tensor::Input, self.op.reads_input() || recomputes),
             (Tensor::Residual, recomputes && self.epilogue.residual),
             (Tensor::Output, by == Some(PreActivation::SignOfOutput)),
         ];
@@ -164,7 +172,7 @@ impl Work {
     /// Tensors that are read to be summed up.
     pub(crate) fn reduced(&self) -> u32 {
         match self.op {
-            Op::Backward { reduce: true, .. } => 1 + self.kept().len() as u32,
+            Op::Backward { reduce: true, .. } | Op::GradientSums => 1 + self.kept().len() as u32,
             _ => u32::from(self.op.reduces()),
         }
     }
@@ -188,5 +196,10 @@ impl Work {
     /// Packets that an invocation of the persistent path holds for each that it loads of a tensor.
     pub(crate) fn held(&self) -> u32 {
         if self.op.is_backward() { 2 } else { 1 }
+    }
+
+    /// Bytes of a row of the tensor's view.
+    pub(crate) fn row_bytes(&self, shape: Shape) -> u64 {
+        shape.row().saturating_mul(self.storage.bytes())
     }
 }

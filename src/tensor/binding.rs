@@ -46,6 +46,10 @@ pub enum Tensor {
     FoldedWeight,
     /// The bias of another layer with a batch norm folded into it.
     FoldedBias,
+    /// Records of moments.
+    Moments,
+    /// Records of gradient sums.
+    GradientSums,
 }
 
 impl std::fmt::Display for Tensor {
@@ -71,6 +75,8 @@ impl std::fmt::Display for Tensor {
             Tensor::Commit => "commit",
             Tensor::FoldedWeight => "folded weight",
             Tensor::FoldedBias => "folded bias",
+            Tensor::Moments => "moments",
+            Tensor::GradientSums => "gradient sums",
         })
     }
 }
@@ -109,18 +115,32 @@ pub enum BindingError {
         /// What the buffer has.
         given: wgpu::BufferUsages,
     },
-    /// The tensor is larger than the device can bind.
+    /// What cannot be cut is larger than the device can bind.
     #[error(
-        "{tensor}: takes {required} bytes, the device binds at most {limit}: request a higher \
-         max_storage_buffer_binding_size, or split the batch"
+        "{tensor}: takes {required} bytes in one binding, the device binds at most {limit}: request a higher \
+         max_storage_buffer_binding_size"
     )]
     Limit {
         /// Whose binding.
         tensor: Tensor,
-        /// Bytes the shape needs.
+        /// Its bytes.
         required: u64,
         /// The device's `max_storage_buffer_binding_size`.
         limit: u64,
+    },
+    /// A range of a tensor in several does not end aligned.
+    #[error(
+        "{tensor}: range {range} holds {given} examples: each range but the last must hold a multiple of {required}"
+    )]
+    Range {
+        /// Whose binding.
+        tensor: Tensor,
+        /// The range's place among those of the tensor.
+        range: usize,
+        /// Examples that end at a multiple of the device's `min_storage_buffer_offset_alignment`, and of 64 bytes.
+        required: u64,
+        /// Whole examples in the range.
+        given: u64,
     },
     /// Two bindings overlap without being the same.
     #[error("{first} and {second} overlap: they must be disjoint{}", if *in_place { ", or the same range (in place)" } else { "" })]
@@ -143,6 +163,18 @@ pub(crate) struct BindingLimits {
     pub alignment: u32,
 }
 
+impl BindingLimits {
+    /// What the offset of a piece of a tensor is a multiple of: also of the largest packet.
+    pub fn granule(&self) -> u64 {
+        u64::from(self.alignment).max(64)
+    }
+
+    /// The fewest rows of so many bytes that are a multiple of the granule.
+    pub fn aligned_rows(&self, row_bytes: u64) -> u64 {
+        self.granule() >> row_bytes.trailing_zeros().min(self.granule().trailing_zeros())
+    }
+}
+
 /// How what a kernel writes lies to what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Aliasing {
@@ -163,6 +195,8 @@ pub(crate) struct Bound {
     pub buffer: wgpu::Buffer,
     pub offset: u64,
     pub bytes: u64,
+    /// Bytes of its tensor before it, where the tensor is in several ranges.
+    pub first: u64,
 }
 
 impl Bound {
@@ -172,6 +206,23 @@ impl Bound {
         binding: &wgpu::BufferBinding<'_>,
         required: u64,
     ) -> Result<Self, BindingError> {
+        let given = Self::begin(limits, tensor, binding)?;
+        if given < required {
+            return Err(BindingError::TooSmall { tensor, required, given });
+        }
+        if required > limits.bytes {
+            return Err(BindingError::Limit { tensor, required, limit: limits.bytes });
+        }
+        let wgpu::BufferBinding { buffer, offset, .. } = *binding;
+        Ok(Self { tensor, buffer: buffer.clone(), offset, bytes: required, first: 0 })
+    }
+
+    /// That a binding begins where it may, and the bytes that follow.
+    pub(super) fn begin(
+        limits: &BindingLimits,
+        tensor: Tensor,
+        binding: &wgpu::BufferBinding<'_>,
+    ) -> Result<u64, BindingError> {
         let wgpu::BufferBinding { buffer, offset, size } = *binding;
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             let (required, given) = (wgpu::BufferUsages::STORAGE, buffer.usage());
@@ -181,14 +232,7 @@ impl Bound {
             return Err(BindingError::Misaligned { tensor, required: limits.alignment, given: offset });
         }
         let available = buffer.size().saturating_sub(offset);
-        let given = size.map_or(available, |size| size.get().min(available));
-        if given < required {
-            return Err(BindingError::TooSmall { tensor, required, given });
-        }
-        if required > limits.bytes {
-            return Err(BindingError::Limit { tensor, required, limit: limits.bytes });
-        }
-        Ok(Self { tensor, buffer: buffer.clone(), offset, bytes: required })
+        Ok(size.map_or(available, |size| size.get().min(available)))
     }
 
     pub fn binding(&self) -> wgpu::BufferBinding<'_> {
@@ -204,7 +248,7 @@ impl Bound {
     }
 
     pub fn same_range(&self, other: &Self) -> bool {
-        self.buffer == other.buffer && self.range() == other.range()
+        self.buffer == other.buffer && self.range() == other.range() && self.first == other.first
     }
 
     pub fn overlaps(&self, other: &Self) -> bool {

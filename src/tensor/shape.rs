@@ -55,20 +55,23 @@ pub enum ShapeError {
         given: Shape,
     },
     /// Indices are 32 bits wide.
-    #[error("a tensor may have at most {limit} elements, given {given} ({shape}): split the batch")]
+    #[error(
+        "an example (a position, where features are last) may have at most {limit} elements, given {given} ({shape})"
+    )]
     TooManyElements {
-        /// The largest tensor.
+        /// The most elements.
         limit: u64,
-        /// Elements of the shape; `u64::MAX` where the product overflows even that.
+        /// Elements of an example, or of a position where the features are the last axis: tensors are cut between these.
+        /// `u64::MAX` where a product overflows even that.
         given: u64,
         /// The shape.
         shape: Shape,
     },
 }
 
-/// The largest tensor: indices have 32 bits, and a plan's last split may reach past the end. It does by less than a
+/// What a dispatch can take of a tensor: indices have 32 bits, and a plan's last split may reach past the end. It does by less than a
 /// split, and by less than a turn of the workgroup per split: with up to 2¹⁰ invocations, by less than 2²².
-const MAX_ELEMENTS: u64 = (1 << 32) - (1 << 24);
+pub(crate) const MAX_ELEMENTS: u64 = (1 << 32) - (1 << 24);
 
 const fn product(axes: &[u32]) -> u64 {
     let (mut product, mut i) = (1u64, 0);
@@ -155,6 +158,28 @@ impl Shape {
         }
     }
 
+    /// Values in a row of the view: one of each feature and inner position; saturates.
+    pub(crate) fn row(&self) -> u64 {
+        self.inner().saturating_mul(self.features.into())
+    }
+
+    /// Rows of the view in an example.
+    pub(crate) fn example_rows(&self) -> u64 {
+        match self.layout {
+            Layout::ChannelsFirst => 1,
+            Layout::ChannelsLast => self.positions,
+        }
+    }
+
+    /// The same with so many rows of the view, of which there must be fewer than 2³².
+    pub(crate) fn with_rows(&self, rows: u64) -> Self {
+        if rows == self.outer() {
+            return *self;
+        }
+        let positions = self.inner();
+        Self { batch: rows as u32, positions, ..*self }
+    }
+
     pub(crate) fn validate(&self, features: u32) -> Result<(), ShapeError> {
         if self.features != features {
             return Err(ShapeError::Features { required: features, given: self.features });
@@ -162,8 +187,8 @@ impl Shape {
         if self.positions == 0 {
             return Err(ShapeError::EmptyAxis { given: *self });
         }
-        if self.elements() > MAX_ELEMENTS {
-            let given = self.elements();
+        let given = if self.bytes() == u64::MAX { u64::MAX } else { self.row() };
+        if given > MAX_ELEMENTS {
             return Err(ShapeError::TooManyElements { limit: MAX_ELEMENTS, given, shape: *self });
         }
         Ok(())
@@ -213,12 +238,14 @@ mod tests {
 
     #[test]
     fn the_largest_tensor() {
-        let largest = Shape::rows(MAX_ELEMENTS as u32, 1);
+        let largest = Shape::channels_first(3, 1, &[MAX_ELEMENTS as u32]);
         assert_eq!(largest.validate(1), Ok(()));
-        let larger = Shape::rows(MAX_ELEMENTS as u32 + 1, 1);
+        let larger = Shape::channels_first(3, 1, &[MAX_ELEMENTS as u32 + 1]);
         let error =
             ShapeError::TooManyElements { limit: MAX_ELEMENTS, given: MAX_ELEMENTS + 1, shape: larger };
         assert_eq!(larger.validate(1), Err(error));
+        // Of channels last, every position can be cut off.
+        assert_eq!(Shape::channels_last(1 << 20, &[1 << 20], 8).validate(8), Ok(()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
 use wgpu_batchnorm::{
-    Activation, Backward, BackwardStep, BatchNorm, Context, CustomActivation, Evaluation, ForwardStep, Op,
+    Activation, Backward, BackwardStep, BatchNorm, Context, CustomActivation, Evaluation, ForwardStep,
     PlanRequest, PreActivation, PrepareError, Shape, Statistics, Training, cpu,
 };
 
@@ -240,6 +240,11 @@ impl Fused {
         Ok(Self { ask, norm, forward, backward, tensors, copy, vectors, x, z, dy })
     }
 
+    /// x, z and dy.
+    pub fn inputs(&self) -> (&[f32], &[f32], &[f32]) {
+        (&self.x, &self.z, &self.dy)
+    }
+
     /// The same steps on other buffers with the same values.
     pub fn rebind(&mut self) {
         let unwritten = vec![BEFORE; self.x.len()];
@@ -352,10 +357,4 @@ fn backward<'a>(ask: &Ask, tensors: &'a Tensors, copy: &'a Buffer, vectors: &'a 
     let reduces = learns || (dx && ask.mode == Mode::Training);
     let applies = dx || dz;
     backward.plan(if reduces && applies { ask.plan } else { without_path(ask.plan) })
-}
-
-/// The operation of a backward that is asked for so.
-pub fn op_of(ask: &Ask) -> Op {
-    let Wanted { dx, learns, .. } = ask.wanted;
-    Op::Backward { reduce: learns || (dx && ask.mode == Mode::Training), apply: dx }
 }

@@ -27,6 +27,10 @@ pub mod layout;
 #[cfg(feature = "layer")]
 pub mod masks;
 #[cfg(feature = "layer")]
+pub mod pairwise;
+#[cfg(feature = "layer")]
+pub mod parts;
+#[cfg(feature = "layer")]
 pub mod plans;
 #[cfg(feature = "layer")]
 pub mod prepare;

@@ -2,8 +2,10 @@
 
 use approx::assert_relative_eq;
 use testkit::random::{state, tensor};
-use wgpu_batchnorm::cpu::parts::{apply, finalize, gradient_sums, input_gradient, moments};
-use wgpu_batchnorm::cpu::{Layer, Moments, Options, Sums, backward, merge, train};
+use wgpu_batchnorm::cpu::parts::{
+    apply, finalize, gather_moments, gather_sums, gradient_sums, input_gradient, moments,
+};
+use wgpu_batchnorm::cpu::{Layer, Moments, Options, backward, merge, train};
 use wgpu_batchnorm::{Activation, BatchNormDescriptor, Shape};
 
 const FEATURES: usize = 3;
@@ -40,17 +42,14 @@ fn in_parts(
         (&x[values.clone()], &dy[values], shape(sizes[k] as u32), options)
     };
     let mut layer = layer();
-    let mut merged = vec![Moments::default(); FEATURES];
-    for (x, _, shape, options) in (0..sizes.len()).map(part) {
-        let of_part = moments(x, shape, &options);
-        merged.iter_mut().zip(of_part).for_each(|(merged, of_part)| *merged = merge(*merged, of_part));
-    }
+    let parts = (0..sizes.len()).map(part);
+    let of_parts: Vec<_> = parts.map(|(x, _, shape, options)| moments(x, shape, &options)).collect();
+    let merged = gather_moments(&of_parts);
     let saved = finalize(&merged, &mut layer, options).saved;
-    let mut sums = vec![Sums::default(); FEATURES];
-    for (x, dy, shape, options) in (0..sizes.len()).map(part) {
-        let of_part = gradient_sums(x, dy, shape, &saved, &options);
-        sums.iter_mut().zip(of_part).for_each(|(sums, of_part)| *sums = *sums + of_part);
-    }
+    let parts = (0..sizes.len()).map(part);
+    let of_part =
+        |(x, dy, shape, options): (_, _, _, Options<'_>)| gradient_sums(x, dy, shape, &saved, &options);
+    let sums = gather_sums(&parts.map(of_part).collect::<Vec<_>>());
     let (mut y, mut dx, mut dz) = (Vec::new(), Vec::new(), Vec::new());
     for (x, dy, shape, options) in (0..sizes.len()).map(part) {
         y.extend(apply(x, shape, &saved, &options));

@@ -3,6 +3,7 @@
 //! Without an adapter, or with wgpu's noop backend only, every test fails and says what to install.
 
 mod accuracy;
+mod activations;
 mod backward;
 mod bindings;
 mod buffers;
@@ -32,6 +33,8 @@ mod numerics;
 mod overlaps;
 mod parameters;
 mod parity;
+mod parts;
+mod pieces;
 mod pipelines;
 mod placement;
 mod properties;
@@ -43,3 +46,5 @@ mod splits;
 mod storage;
 mod storage_coverage;
 mod storage_parity;
+mod synchronized;
+mod virtual_batches;

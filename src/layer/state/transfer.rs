@@ -142,7 +142,8 @@ impl Copy {
     /// The vectors, one after the other.
     pub async fn read(self) -> Result<Vec<u8>, ReadError> {
         mapped(&self.device, self.submission, &self.staging).await?;
-        let bytes = self.staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
+        let bytes =
+            self.staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
         Ok(bytes.to_vec())
     }
 }

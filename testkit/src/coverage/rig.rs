@@ -1,11 +1,13 @@
 //! A layer whose results are exact, with every binding between guards: its own vectors, the tensors, the gradients and
 //! what is saved.
 
-use wgpu_batchnorm::{BackwardStep, Context, ForwardStep, Shape, StorageType};
+use wgpu_batchnorm::{Activation, BackwardStep, Context, Epilogue, ForwardStep, Shape, StorageType};
 
 use super::cases::Case;
 use super::guards::Guarded;
-use super::steps::{self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, EPS, MASK, MEAN, SAVED, VAR, WEIGHT, X, Y};
+use super::steps::{
+    self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, DZ, EPS, MASK, MEAN, SAVED, VAR, WEIGHT, X, Y, Z,
+};
 use crate::gpu::gpu;
 use crate::layout::{Layout, feature_sums};
 use crate::masks::Masked;
@@ -47,6 +49,9 @@ pub struct Rig {
     layout: Layout,
     wanted: Wanted,
     placement: Placement,
+    epilogue: Epilogue,
+    /// The residual, or zeros.
+    z: Vec<f32>,
     stride: usize,
     guarded: Guarded,
     mask: Option<Masked>,
@@ -75,38 +80,95 @@ pub fn whole_numbers(len: usize, seed: u32) -> Vec<f32> {
     (0..len).map(number).collect()
 }
 
+/// The activation of whole numbers, which is exact: halves at the most.
+fn activate(activation: Activation, v: f32) -> f32 {
+    match activation {
+        Activation::Relu => v.max(0.0),
+        Activation::LeakyRelu { slope } if v <= 0.0 => v * slope,
+        _ => v,
+    }
+}
+
+fn derivative(activation: Activation, v: f32) -> f32 {
+    activate(activation, if v > 0.0 { 1.0 } else { -1.0 }).abs()
+}
+
 impl Rig {
     #[track_caller]
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
-        Self::with_mask(context, case, wanted, placement, None)
+        Self::with(context, case, wanted, placement, Epilogue::default(), None)
     }
 
-    /// The same with a mask. What is not valid is NaN in x and dy.
+    /// With a mask. What is not valid is NaN in x and dy.
     #[track_caller]
     pub fn with_mask(
         context: &Context,
         case: Case,
         wanted: Wanted,
         placement: Placement,
+        mask: Masked,
+    ) -> Self {
+        Self::with(context, case, wanted, placement, Epilogue::default(), Some(mask))
+    }
+
+    /// With an epilogue that is exact: ReLU, leaky ReLU of slope 1/2, or none; and a residual, whose gradient is wanted
+    /// where dx is.
+    #[track_caller]
+    pub fn with_epilogue(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        epilogue: Epilogue,
+    ) -> Self {
+        Self::with(context, case, wanted, placement, epilogue, None)
+    }
+
+    /// With both.
+    #[track_caller]
+    pub fn with(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        epilogue: Epilogue,
         mask: Option<Masked>,
     ) -> Self {
         let Case { shape, storage, plan } = case;
         let (words, features) = ((shape.bytes_of(storage) / 4) as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
         let mask_words = mask.as_ref().map_or(0, |mask| mask.words.len());
-        let lens = [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[mask_words]].concat();
+        let lens =
+            [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[words; 2], &[mask_words]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let masked = mask.as_ref().map_or(String::new(), |mask| format!(", {:?}", mask.kind));
-        let what = format!("{}, {wanted:?}, {placement:?}{masked}", Case { plan, ..case });
-        let norm = steps::norm(context, shape, &guarded);
         let case = Case { plan, ..case };
-        let forward = steps::forward(&norm, case, &guarded, wanted, placement, mask.as_ref())
+        let masked = mask.as_ref().map_or(String::new(), |mask| format!(", {:?}", mask.kind));
+        let what = format!("{case}, {wanted:?}, {placement:?}, {epilogue:?}{masked}");
+        let norm = steps::norm(context, shape, &guarded);
+        let forward = steps::forward(&norm, case, &guarded, (wanted, placement), epilogue, mask.as_ref())
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let backward = steps::backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
-        Self { forward, backward, what, shape, storage, layout, wanted, placement, stride, guarded, mask }
+        let elements = shape.elements() as usize;
+        let z = if epilogue.residual { whole_numbers(elements, 7) } else { vec![0.0; elements] };
+        let z = if let Some(mask) = &mask { mask.poisoned(z, shape) } else { z };
+        Self {
+            forward,
+            backward,
+            what,
+            shape,
+            storage,
+            layout,
+            wanted,
+            placement,
+            epilogue,
+            z,
+            stride,
+            guarded,
+            mask,
+        }
     }
 
     /// Writes everything anew.
@@ -119,6 +181,8 @@ impl Rig {
         self.guarded.write(Y, if in_place { &x } else { &unwritten });
         self.guarded.write(DY, &self.words(dy.iter().copied()));
         self.guarded.write(DX, &unwritten);
+        self.guarded.write(Z, &self.words(self.z.iter().copied()));
+        self.guarded.write(DZ, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
         self.guarded.write(SAVED, &vec![UNWRITTEN; 6 * self.stride]);
@@ -167,8 +231,16 @@ impl Rig {
             })
             .unwrap();
         let got = self.guarded.read(&self.what);
-        self.check_tensors(&got, x, dy);
-        self.check_gradients(&got, x, dy);
+        let activation = self.epilogue.activation;
+        let v = |i: usize| {
+            let c = self.layout.feature(i);
+            x[i] * weight(c) + bias(c) + self.z[i]
+        };
+        let y = |i| self.if_valid(i, activate(activation, v(i)));
+        let g = |i| self.if_valid(i, dy[i] * derivative(activation, v(i)));
+        let (y, g): (Vec<f32>, Vec<f32>) = (0..x.len()).map(|i| (y(i), g(i))).unzip();
+        self.check_tensors(&got, x, dy, [&y, &g]);
+        self.check_gradients(&got, x, &g);
         self.check_layer(&got, x);
     }
 
@@ -196,14 +268,15 @@ impl Rig {
     }
 
     #[track_caller]
-    fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
-        let feature = |i: usize| self.layout.feature(i);
-        let y = |(i, x): (usize, &f32)| self.if_valid(i, x * weight(feature(i)) + bias(feature(i)));
-        let dx = |(i, dy): (usize, &f32)| self.if_valid(i, dy * weight(feature(i)));
-        let (y, dx) = (x.iter().enumerate().map(y), dy.iter().enumerate().map(dx));
-        let (y, dx, unwritten) = (self.words(y), self.words(dx), self.unwritten());
+    fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32], [y, g]: [&[f32]; 2]) {
+        let dx = g.iter().enumerate().map(|(i, g)| g * weight(self.layout.feature(i)));
+        let [dx, y, dz] = [self.words(dx), self.words(y.iter().copied()), self.words(g.iter().copied())];
         let (x, dy) = (self.words(x.iter().copied()), self.words(dy.iter().copied()));
+        let unwritten = self.unwritten();
         let has_dx = self.wanted != Wanted::Parameters;
+        self.same_tensor("z", &got[Z], &self.words(self.z.iter().copied()));
+        let has_dz = has_dx && self.epilogue.residual;
+        self.same_tensor("dz", &got[DZ], if has_dz { &dz } else { &unwritten });
         if self.placement == Placement::InPlace {
             self.same_tensor("y", &got[X], &y);
             self.same_tensor("the copy of x", &got[Y], &x);

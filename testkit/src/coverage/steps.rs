@@ -1,8 +1,8 @@
 //! The layer and the steps of a [`Rig`](super::rig::Rig), on ranges between guards.
 
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    PrepareError, Shape, Statistics, Training,
+    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Epilogue, ForwardStep, LayerBuffers,
+    PlanRequest, PrepareError, Shape, Statistics, Training,
 };
 
 use super::cases::Case;
@@ -25,7 +25,9 @@ pub const BIAS: usize = 8;
 pub const MEAN: usize = 9;
 pub const VAR: usize = 10;
 pub const BATCHES: usize = 11;
-pub const MASK: usize = 12;
+pub const Z: usize = 12;
+pub const DZ: usize = 13;
+pub const MASK: usize = 14;
 
 pub fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
     let at = |k| guarded.binding(k);
@@ -39,12 +41,13 @@ pub fn forward(
     norm: &BatchNorm,
     Case { shape, storage, plan }: Case,
     guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
+    (wanted, placement): (Wanted, Placement),
+    epilogue: Epilogue,
     mask: Option<&Masked>,
 ) -> Result<ForwardStep, PrepareError> {
     let output = if placement == Placement::InPlace { X } else { Y };
     let mut training = Training::new(guarded.binding(X), guarded.binding(output))
+        .activation(epilogue.activation)
         .statistics(Statistics::Running)
         .update_running(wanted == Wanted::All)
         .saved(guarded.binding(SAVED))
@@ -53,6 +56,7 @@ pub fn forward(
     if let Some(mask) = mask {
         training = training.mask(mask.of(guarded.binding(MASK)));
     }
+    let training = if epilogue.residual { training.residual(guarded.binding(Z)) } else { training };
     norm.prepare_training(shape, training)
 }
 
@@ -68,6 +72,9 @@ pub fn backward(
     let mut backward = Backward::of(guarded.binding(DY)).input(guarded.binding(input)).plan(plan);
     if wanted != Wanted::Parameters {
         backward = backward.input_gradient(guarded.binding(dx));
+        if forward.plan().work().epilogue.residual {
+            backward = backward.residual_gradient(guarded.binding(DZ));
+        }
     }
     if wanted != Wanted::Tensors {
         backward = backward.weight_gradient(guarded.binding(DWEIGHT)).bias_gradient(guarded.binding(DBIAS));

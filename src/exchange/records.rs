@@ -1,0 +1,113 @@
+//! Records on the host.
+
+use bytemuck::{cast_slice, pod_collect_to_vec};
+
+use super::{Record, RecordError};
+use crate::cpu::Moments;
+use crate::layer::{BatchNorm, ReadError, mapped};
+use crate::tensor::{Bound, Tensor};
+
+/// What a record keeps of a variance.
+const VARIANCE_SHARE: f64 = 1.0 / 16.0;
+
+/// The moments in a record, whose vectors are so many float32 apart
+/// ([`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) in one that was copied from a device).
+///
+/// # Panics
+/// Where the record is too short.
+pub fn moments_of(record: &[f32], features: usize, stride: usize) -> Vec<Moments> {
+    let at = |vector: usize, c: usize| f64::from(record[vector * stride + c]);
+    let of_feature =
+        |c| Moments { count: at(0, c), mean: at(1, c) + at(2, c), variance: at(3, c) / VARIANCE_SHARE };
+    (0..features).map(of_feature).collect()
+}
+
+/// The record of moments, its vectors so many float32 apart; zeros between.
+///
+/// # Panics
+/// Where the stride is less than the features.
+pub fn record_of(moments: &[Moments], stride: usize) -> Vec<f32> {
+    let mut record = vec![0.0; 4 * stride];
+    assert!(moments.len() <= stride, "{} features in vectors of {stride}", moments.len());
+    for (c, &Moments { count, mean, variance }) in moments.iter().enumerate() {
+        let near = mean as f32;
+        // Of an infinite mean nothing is missing.
+        let rest = if near.is_finite() { (mean - f64::from(near)) as f32 } else { 0.0 };
+        let values = [count as f32, near, rest, (variance * VARIANCE_SHARE) as f32];
+        values.into_iter().enumerate().for_each(|(vector, value)| record[vector * stride + c] = value);
+    }
+    record
+}
+
+/// A record of the caller's that can be written.
+pub(super) fn writable(
+    layer: &BatchNorm,
+    tensor: Tensor,
+    record: &wgpu::BufferBinding<'_>,
+    bytes: u64,
+) -> Result<Bound, RecordError> {
+    let bound = layer.bound(tensor, record, bytes).map_err(RecordError::Record)?;
+    match bound.buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
+        true => Ok(bound),
+        false => Err(RecordError::Usage { tensor }),
+    }
+}
+
+/// A record's vectors, one behind the other, after all work submitted so far.
+pub(super) async fn read(
+    layer: &BatchNorm,
+    queue: &wgpu::Queue,
+    tensor: Tensor,
+    record: &wgpu::BufferBinding<'_>,
+    bytes: u64,
+) -> Result<Record, RecordError> {
+    let bound = writable(layer, tensor, record, bytes)?;
+    if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+        return Err(RecordError::Read(ReadError::Usage { vector: tensor }));
+    }
+    let device = layer.context().device();
+    let staging = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("batch norm: a record on its way to the host"),
+        size: bytes,
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, 0, bytes);
+    let submission = queue.submit([encoder.finish()]);
+    mapped(device, submission, &staging).await.map_err(RecordError::Read)?;
+    let view = staging.get_mapped_range(..);
+    let view = view.map_err(|error| RecordError::Read(ReadError::Device(error.to_string())))?;
+    let values: Vec<f32> = pod_collect_to_vec(&view);
+    let vectors = values.chunks(layer.parameter_stride() as usize);
+    Ok((bound, vectors.flat_map(|vector| &vector[..layer.features() as usize]).copied().collect()))
+}
+
+/// Writes vectors, one behind the other, to a record, and nothing between them.
+pub(super) fn write(layer: &BatchNorm, queue: &wgpu::Queue, record: &Bound, vectors: &[f32]) {
+    let stride = layer.parameter_stride() * 4;
+    for (k, vector) in (0..).zip(vectors.chunks(layer.features() as usize)) {
+        queue.write_buffer(&record.buffer, record.offset + k * stride, cast_slice(vector));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back() {
+        let moments = [
+            Moments { count: 3.0, mean: 1e6 + 1e-4, variance: 2.0 },
+            Moments { count: 0.0, mean: 0.0, variance: 0.0 },
+            Moments { count: 7.0, mean: f64::INFINITY, variance: 3e38 * 16.0 },
+        ];
+        let record = record_of(&moments, 5);
+        assert_eq!((record.len(), record[3]), (20, 0.0));
+        let back = moments_of(&record, 3, 5);
+        assert!((back[0].mean - moments[0].mean).abs() < 1e-8, "{}", back[0].mean);
+        assert_eq!((back[0].count, back[0].variance), (3.0, 2.0));
+        assert_eq!((back[1], back[2].mean), (moments[1], f64::INFINITY));
+        assert!((back[2].variance / moments[2].variance - 1.0).abs() < 1e-7);
+    }
+}
