@@ -28,6 +28,11 @@ pub use plan::{
 pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor, TensorBinding};
 pub use wgpu;
 
+/// The examples of docs/parts.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/parts.md")]
+struct StatisticsInParts;
+
 pub mod cpu;
 pub mod exchange;
 pub mod fold;

@@ -72,6 +72,8 @@ fn a_reduction_waits_before_each_level_and_at_its_end() {
         "persistent",
         "split_sums",
         "finalize_gradients",
+        "gather_moments",
+        "gather_sums",
         "cached_gradient",
     ];
     for (name, source) in shaders(&kernels) {

@@ -66,15 +66,17 @@ impl Pipeline {
             device.create_shader_module(shader)
         } else {
             // SAFETY: no index of the shader is out of range, no divisor is zero, and every loop ends.
-            // - Tensors: a `Cursor` begins inside the tensor or with nothing left, and an invocation with n left is n
-            //   steps from the end of its slice; `prepare` binds exactly the tensor's bytes, which the packet divides
-            //   (frame.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            // - Tensors: a `Cursor` begins inside a piece of the tensor or with nothing left, and an invocation with n left
+            //   is n steps from the end of its slice; `prepare` binds exactly the piece's bytes after `params.first`
+            //   packets, which are fewer than the offset's granule has bytes; the packet divides both (frame.rs,
+            //   binding.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
             // - Tensors of 16-bit values: the packet's index times its bytes is in the tensor as above, and elements are as
             //   long as a packet or divide it. A packet of one value is half of the word index / 2, which the bytes bound
             //   are rounded up to hold (`Shape::bytes_of`), or, as an f16, an element of its own. A store changes no bit of
             //   the other half, whoever writes that meanwhile.
-            // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, gradients):
-            //   indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
+            // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, records,
+            //   gradients): indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's,
+            //   or of the
             //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
             //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
             // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from

@@ -174,12 +174,10 @@ impl BatchNorm {
         shape: Shape,
         work: Work,
     ) -> Result<BoundTensor, PrepareError> {
-        let limits = self.context.profile().bindings();
-        let bound = BoundTensor::new(&limits, tensor, binding, shape, work.storage)?;
-        if bound.bounds().any(|range| self.vectors.own == range.buffer) {
+        if binding.ranges().iter().any(|range| self.vectors.own == *range.buffer) {
             return Err(PrepareError::LayersOwn { tensor });
         }
-        Ok(bound)
+        Ok(BoundTensor::new(&self.context.profile().bindings(), tensor, binding, shape, work.storage)?)
     }
 
     pub(super) fn vector_bytes(&self) -> u64 {

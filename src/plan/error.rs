@@ -30,6 +30,17 @@ pub enum PlanError {
         /// The device's `max_storage_buffers_per_shader_stage`.
         given: u32,
     },
+    /// An example does not fit a binding, and tensors are cut between examples only.
+    #[error(
+        "an example (a position, where features are last) takes {required} bytes, the device binds at most {limit}: \
+         request a higher max_storage_buffer_binding_size, or take smaller examples"
+    )]
+    ExampleTooLarge {
+        /// Bytes of an example, and those before it from the last aligned offset on.
+        required: u64,
+        /// The smaller of the device's `max_storage_buffer_binding_size` and `max_buffer_size`.
+        limit: u64,
+    },
     /// The [`PlanRequest`](crate::PlanRequest) asks for what this shape on this device does not allow.
     #[error("the requested plan is not possible: {required}, given {given}")]
     Request {

@@ -65,8 +65,8 @@ impl Cutter<'_> {
         let bindable = self.profile.max_binding.saturating_sub(before) / row;
         let rows = bindable.min(MAX_ELEMENTS / self.shape.row().max(1));
         if rows == 0 {
-            let (limit, given) = ("max_storage_buffer_binding_size", self.profile.max_binding);
-            return Err(PlanError::DeviceLimit { limit, required: before + row, given });
+            let (required, limit) = (before + row, self.profile.max_binding);
+            return Err(PlanError::ExampleTooLarge { required, limit });
         }
         let aligned = self.profile.bindings().aligned_rows(row);
         let past = (first + rows) % aligned;
@@ -147,7 +147,6 @@ mod tests {
         let profile = DeviceProfile { max_binding: 1024, ..DeviceProfile::discrete() };
         let shape = Shape::channels_first(2, 1, &[257]);
         let error = pieces(&profile, &TRAINING.into(), shape, &[]).unwrap_err();
-        let limit = "max_storage_buffer_binding_size";
-        assert_eq!(error, PlanError::DeviceLimit { limit, required: 1028, given: 1024 });
+        assert_eq!(error, PlanError::ExampleTooLarge { required: 1028, limit: 1024 });
     }
 }

@@ -15,6 +15,12 @@ pub struct TensorBinding<'a> {
     ranges: Vec<wgpu::BufferBinding<'a>>,
 }
 
+impl<'a> TensorBinding<'a> {
+    pub(crate) fn ranges(&self) -> &[wgpu::BufferBinding<'a>] {
+        &self.ranges
+    }
+}
+
 impl<'a> From<wgpu::BufferBinding<'a>> for TensorBinding<'a> {
     fn from(range: wgpu::BufferBinding<'a>) -> Self {
         Self { ranges: vec![range] }

@@ -5,8 +5,11 @@ use super::coverage::{epilogues, folded, folded_cases};
 use testkit::coverage::cases::{self, Case};
 use testkit::coverage::indices::{Inspector, instrumented};
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
-use testkit::gpu::{context, gpu};
-use wgpu_batchnorm::{Context, ContextOptions, DeviceProfile, Shape, View};
+use testkit::gpu::{context, gpu, whole};
+use wgpu_batchnorm::{
+    Backward, BatchNorm, BatchNormDescriptor, Context, ContextOptions, DeviceProfile, Evaluation, Finalize,
+    FinalizeGradients, Moments, PlanRequest, Shape, Training, View,
+};
 
 /// Whether the device binds one buffer more than the layer does, whose vectors are apart here.
 fn has_room() -> bool {
@@ -67,6 +70,63 @@ fn with_an_epilogue() {
                 inspect_rig(&mut inspector, &rig, &format!("{case}, {wanted:?}, {epilogue:?}"));
             }
         }
+    }
+}
+
+/// Pieces of a tensor begin and end anywhere in what is bound; records are the caller's.
+#[test]
+fn pieces_and_parts() {
+    if !has_room() {
+        return;
+    }
+    let device = &gpu().device;
+    let mut profile = DeviceProfile::of(device);
+    profile.max_binding = 16_384;
+    profile.alignment = profile.alignment.max(256);
+    let small = Context::with_options(device, ContextOptions::default().profile(profile));
+    let mut inspector = Inspector::default();
+    for shape in [
+        Shape::rows(1500, 7),
+        Shape::rows(400, 16),
+        Shape::channels_first(150, 5, &[15]),
+        Shape::channels_last(1, &[300], 12),
+    ] {
+        let c = shape.features();
+        let norm =
+            BatchNorm::new(&small, &BatchNormDescriptor { features: c, ..Default::default() }).unwrap();
+        let [x, y, dy, dx] = [0; 4].map(|_| gpu().empty(shape.elements() as usize));
+        let request = PlanRequest::new().splits(2);
+        let training = || Training::new(whole(&x), whole(&y)).plan(request);
+        let backward = || Backward::of(whole(&dy)).input_gradient(whole(&dx)).plan(request);
+        for training in [training(), training().virtual_batch(shape.batch().div_ceil(3).max(1))] {
+            let step = norm.prepare_training(shape, training).unwrap();
+            assert!(step.plan().pieces() > 1, "{}", step.plan());
+            inspector.check(&format!("{shape}"), &step.dispatches());
+            let step = norm.prepare_backward(&step, backward()).unwrap();
+            inspector.check(&format!("{shape}"), &step.dispatches());
+        }
+        let record = gpu().empty(norm.moments_bytes() as usize / 4);
+        let sums = gpu().empty(norm.gradient_sums_bytes() as usize / 4);
+        let moments = Moments::new(whole(&x), whole(&record)).accumulate(true).plan(request);
+        let moments = norm.prepare_moments(shape, moments).unwrap();
+        let finalize = norm.prepare_finalize(Finalize::new(whole(&record), 1)).unwrap();
+        let tensors = Evaluation::new(whole(&x), whole(&y));
+        let apply = norm.prepare_apply(&finalize, shape, tensors).unwrap();
+        let back = Backward::of(whole(&dy)).accumulate(true).plan(request);
+        let back = norm.prepare_gradient_sums(&apply, back, whole(&sums)).unwrap();
+        let gradients = FinalizeGradients::new(whole(&sums), 1);
+        let gradients = norm.prepare_finalize_gradients(&finalize, gradients).unwrap();
+        let last = Backward::of(whole(&dy)).input_gradient(whole(&dx));
+        let last = norm.prepare_input_gradient(&apply, &gradients, last).unwrap();
+        let dispatches = [
+            moments.dispatches(),
+            finalize.dispatches(),
+            apply.dispatches(),
+            back.dispatches(),
+            gradients.dispatches(),
+            last.dispatches(),
+        ];
+        inspector.check(&format!("{shape} in parts"), &dispatches.concat());
     }
 }
 

@@ -53,15 +53,16 @@ fn tensors_beyond_the_limits() {
     let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor(2)).unwrap();
     let (x, y) = (gpu.empty(1 << 19), gpu.empty(1 << 19));
     let training = Training::new(whole(&x), whole(&y));
-    let error = norm.prepare_training(Shape::rows(1 << 18, 2), training).unwrap_err();
+    let shape = Shape::channels_first(1, 2, &[1 << 18]);
+    let error = norm.prepare_training(shape, training).unwrap_err();
     assert_says(
         error,
         &[
-            "input",
+            "an example",
             "2097152",
             "1048576",
             "request a higher max_storage_buffer_binding_size",
-            "split the batch",
+            "take smaller examples",
         ],
     );
 }

@@ -264,7 +264,10 @@ fn ranges_that_are_refused() {
     // One example alone may be too large.
     let (x, shape) = (gpu().empty(7 * 200), Shape::channels_first(1, 7, &[200]));
     let error = norm.prepare_evaluation(shape, Evaluation::new(whole(&x), whole(&x))).unwrap_err();
-    assert!(matches!(error, PrepareError::Plan(PlanError::DeviceLimit { required: 5600, .. })), "{error}");
+    assert!(
+        matches!(error, PrepareError::Plan(PlanError::ExampleTooLarge { required: 5600, limit: 4096 })),
+        "{error}"
+    );
 }
 
 #[test]
