@@ -69,7 +69,7 @@ fn pieces_and_parts() {
         Shape::rows(1500, 7),
         Shape::rows(400, 16),
         Shape::channels_first(150, 5, &[15]),
-        Shape::channels_last(1, &[300], 12),
+        Shape::channels_last(1, &[500], 12),
     ] {
         let c = shape.features();
         let norm =
