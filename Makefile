@@ -86,3 +86,4 @@ msrv:
 
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
+	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --features safetensors,serde

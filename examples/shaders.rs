@@ -6,7 +6,8 @@ use std::path::PathBuf;
 fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/shaders".into()));
     std::fs::create_dir_all(&folder)?;
-    let shaders = wgpu_batchnorm::shaders();
+    let mut shaders = wgpu_batchnorm::shaders();
+    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::SHADER.into()));
     for (name, source) in &shaders {
         std::fs::write(folder.join(name).with_extension("wgsl"), source)?;
     }

@@ -20,7 +20,7 @@ pub enum HeadlessError {
     NoDevice(String),
 }
 
-/// A device and its queue; of features, only timestamp queries where there are any.
+/// A device and its queue; of features, only timestamp queries and float16 in shaders, where there are any.
 #[derive(Debug, Clone)]
 pub struct Gpu {
     /// The device.
@@ -28,6 +28,9 @@ pub struct Gpu {
     /// Its queue.
     pub queue: wgpu::Queue,
 }
+
+/// What is asked for where the adapter has it.
+const FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SHADER_F16);
 
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -66,7 +69,7 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             required_limits: limits(&adapter),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & FEATURES,
             ..Default::default()
         };
         let (device, queue) = adapter

@@ -6,20 +6,24 @@ mod layer;
 mod plan;
 mod tensor;
 
+#[cfg(feature = "safetensors")]
+pub mod checkpoint;
 #[cfg(feature = "headless")]
 pub mod headless;
 
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, LayerBuffers, Moments,
-    MomentsStep, PrepareError, ReadError, State, StateError, Statistics, Step, Training, read_states,
+    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, LayerBuffers,
+    LayerStateError, Moments, MomentsStep, Names, PrepareError, ReadError, State, StateError, StateTensor,
+    Statistics, Step, TensorError, Training, read_states, set_states,
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
-    Activation, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op, ParsePlanError, Path, Plan,
-    PlanError, PlanRequest, SoftwareCosts, View,
+    Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op,
+    ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
+    Work,
 };
 pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor, TensorBinding};
 pub use wgpu;
@@ -31,3 +35,11 @@ struct StatisticsInParts;
 
 pub mod cpu;
 pub mod exchange;
+pub mod fold;
+
+/// The programs of docs/, which are compiled and run as tests.
+#[cfg(all(doctest, feature = "headless", feature = "safetensors"))]
+mod pages {
+    #[doc = include_str!("../docs/checkpoints.md")]
+    struct Checkpoints;
+}

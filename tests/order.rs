@@ -81,14 +81,15 @@ fn a_reduction_waits_before_each_level_and_at_its_end() {
         let parts = [
             "if TILE == WORKGROUP {",
             "return mine;",
-            "shared_items[invocation] = mine;",
+            "shared_items[n * WORKGROUP + invocation] = item_of(&all, n);",
             "for (var half = WORKGROUP / 2u; half >= TILE; half /= 2u) {",
             "workgroupBarrier();",
             "if invocation < half {",
-            "shared_items[invocation + half]",
+            "shared_items[n * WORKGROUP + invocation + half]",
             "\\n    }\\n",
             "workgroupBarrier();",
-            "return shared_items[invocation % TILE];",
+            "shared_items[n * WORKGROUP + invocation % TILE]",
+            "return all;",
         ];
         let parts = parts.map(|part| part.replace("\\n", "\n"));
         in_order(&name, reduce, &parts.each_ref().map(String::as_str));

@@ -4,26 +4,40 @@ use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use wgpu_batchnorm::{DeviceProfile, View};
 
-fn validator() -> Validator {
-    // No capability beyond what every WebGPU device has.
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
+/// Whether the shader accesses two bytes at a time, which takes wgpu's SHADER_F16.
+fn has_half_access(name: &str) -> bool {
+    name.contains("_f16_halves")
+}
+
+fn validator(name: &str) -> Validator {
+    // No capability beyond what every WebGPU device has: unpack2x16float is one.
+    let capabilities = match has_half_access(name) {
+        true => Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16,
+        false => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+    };
+    Validator::new(ValidationFlags::all(), capabilities)
 }
 
 /// Each shader for each kind of workgroup, its overrides set.
 fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
-    let shaders = wgpu_batchnorm::shaders();
+    let mut shaders = wgpu_batchnorm::shaders();
+    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::SHADER.into()));
     assert!(shaders.len() > 100, "{} shaders", shaders.len());
     for (name, source) in &shaders {
         let module = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-        let info = validator()
+        let info = validator(name)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
         for (workgroup, tile) in [(8, 1), (64, 8)] {
-            let constants: PipelineConstants = FromIterator::from_iter([
+            let mut constants: PipelineConstants = FromIterator::from_iter([
                 ("WORKGROUP".to_owned(), f64::from(workgroup)),
                 ("TILE".to_owned(), f64::from(tile)),
             ]);
+            // Folding has neither.
+            constants.retain(|name, _| {
+                module.overrides.iter().any(|(_, given)| given.name.as_ref() == Some(name))
+            });
             let (module, info) = process_overrides(&module, &info, None, &constants)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             check(name, &module, &info);
@@ -60,9 +74,13 @@ fn direct3d() {
     });
 }
 
+/// OpenGL has no accesses of two bytes, so that nothing is planned with them there.
 #[test]
 fn opengl() {
     for_each_shader(|name, module, info| {
+        if has_half_access(name) {
+            return;
+        }
         let options = glsl::Options {
             version: glsl::Version::Embedded { version: 310, is_webgl: false },
             ..Default::default()
@@ -92,13 +110,19 @@ fn opengl() {
 fn default_limits_suffice() {
     for (name, source) in wgpu_batchnorm::shaders() {
         let module = naga::front::wgsl::parse_str(&source).unwrap();
-        let info = validator().validate(&module).unwrap();
+        let info = validator(&name).validate(&module).unwrap();
         let storage = module
             .global_variables
             .iter()
             .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }))
             .count();
-        assert!(storage <= 8, "{name}: {storage} storage buffers");
+        // Training in one dispatch, with a residual and with each vector of the layer in a buffer of its own: such a plan is
+        // made for devices alone that bind so many.
+        let residual = name.ends_with("_residual") || name.ends_with("_residual_same_buffer");
+        let all = ["cached_", "persistent_"].iter().any(|kernel| name.starts_with(kernel));
+        let most = if all && residual && name.contains("_separate") { 9 } else { 8 };
+        assert!(storage <= most, "{name}: {storage} storage buffers");
+        assert!(most == 8 || storage == 9, "{name} binds fewer than 9");
 
         for (invocations, bytes) in [(256, 16384), (1024, 16384), (1024, 32768), (1024, 49152)] {
             let mut profile = DeviceProfile::integrated();
@@ -113,7 +137,7 @@ fn default_limits_suffice() {
 /// The most invocations that a plan gives a workgroup of the shader.
 fn largest_workgroup(profile: &DeviceProfile, name: &str) -> u32 {
     let view = if name.contains("_planes") { View::Planes } else { View::Rows };
-    let packet = [16, 4].into_iter().find(|packet| name.contains(&format!("_x{packet}"))).unwrap_or(1);
+    let packet = [16, 8, 4].into_iter().find(|packet| name.contains(&format!("_x{packet}"))).unwrap_or(1);
     profile.max_workgroup_of(view, packet)
 }
 
@@ -136,7 +160,7 @@ fn workgroups_fill_their_memory() {
         let shaders = wgpu_batchnorm::shaders();
         let source = &shaders.iter().find(|(name, _)| name == entry).unwrap().1;
         let module = naga::front::wgsl::parse_str(source).unwrap();
-        let info = validator().validate(&module).unwrap();
+        let info = validator(entry).validate(&module).unwrap();
         let mut profile = DeviceProfile::integrated();
         profile.max_workgroup = 1024;
         let workgroup = largest_workgroup(&profile, entry);

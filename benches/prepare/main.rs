@@ -1,11 +1,15 @@
 //! `cargo bench --bench prepare`: what preparing and rebinding steps costs, and how many buffers and bind groups the 53
 //! batch normalizations of a ResNet-50 take (He et al. 2015) with training, backward, evaluation and a ragged last batch.
+//! `cargo bench --bench prepare -- --pipelines [--rounds 3] [word ...]`: how long the device's compiler takes for each
+//! shader, or for those whose names contain a word.
 
+mod pipelines;
 mod resnet;
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use clap::Parser;
 use comfy_table::{Table, presets};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{self, BufferBinding};
@@ -17,15 +21,34 @@ use wgpu_batchnorm::{
 const BATCH: u32 = 8;
 const RAGGED: u32 = 3;
 
+/// What preparing costs.
+#[derive(Parser)]
+struct Arguments {
+    /// Measures how long the device's compiler takes for each shader, and nothing else.
+    #[arg(long)]
+    pipelines: bool,
+    /// How often each shader is compiled: the least time counts.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// Only shaders whose names contain one of these.
+    words: Vec<String>,
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() {
     // Cargo says --bench where it measures.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") { 20 } else { 1 };
+    let arguments = Arguments::parse();
+    let rounds = if arguments.bench { 20 } else { 1 };
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("an adapter");
     let limits = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&limits)).expect("a device");
     let gpu = Gpu::from_device(device, queue);
     println!("{}", gpu.describe());
+    if arguments.pipelines {
+        return pipelines::run(&gpu, &arguments.words, arguments.rounds);
+    }
 
     let tensors = Tensors::new(&gpu);
     let context = Context::new(&gpu.device);
@@ -64,7 +87,7 @@ const WORKS: [(&str, Work); 5] = [
     ("prepare backward", |layer, tensors| drop(black_box(backward(&layer.norm, tensors, &layer.forward)))),
     ("rebind training", |layer, tensors| {
         let [x, y, ..] = tensors.of(layer.shape());
-        layer.forward.rebind(&layer.norm, x, y).expect("the same tensors");
+        layer.forward.rebind(&layer.norm, Training::new(x, y)).expect("the same tensors");
     }),
     ("rebind backward", |layer, tensors| {
         let backward = tensors.gradients(layer.shape());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
 use testkit::bench::shapes::{Case, Work};
-use wgpu_batchnorm::{Context, wgpu};
+use wgpu_batchnorm::{Context, StorageType, wgpu};
 
 use crate::device::{Device, Record, medians};
 use crate::layer::Layer;
@@ -91,7 +91,7 @@ fn fits(device: &Device, bytes: u64) -> bool {
 
 fn row(device: &Device, context: &Context, roof: &Roof<'_>, case: Case, measuring: bool) -> Row {
     let (x, dy) = values(&case);
-    let layer = Layer::new(device, context, &case, &x, &dy);
+    let layer = Layer::new(device, context, &case, StorageType::Float32, &x, &dy);
     let copies = roof.best(&layer.tensors(), if measuring { 3 } else { 1 });
     let record = |work| {
         let layer = &layer;
@@ -105,7 +105,7 @@ fn row(device: &Device, context: &Context, roof: &Roof<'_>, case: Case, measurin
 }
 
 /// Nanoseconds of one iteration of each: medians over rounds in which they take turns.
-fn wall<const N: usize>(device: &Device, works: [Record<'_>; N], measuring: bool) -> [f64; N] {
+pub fn wall<const N: usize>(device: &Device, works: [Record<'_>; N], measuring: bool) -> [f64; N] {
     let (rounds, least) = if measuring { (15, Duration::from_secs(1)) } else { (1, Duration::ZERO) };
     let mut times = [const { Vec::new() }; N];
     let start = Instant::now();

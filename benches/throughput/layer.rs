@@ -3,9 +3,10 @@
 use testkit::bench::shapes::{Case, Work};
 use testkit::gpu::whole;
 use testkit::layer::descriptor;
-use testkit::prepare::{self, Gradients};
+use testkit::prepare::{self, Choices, Gradients};
+use testkit::stored;
 use wgpu_batchnorm::wgpu;
-use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, Plan, PlanRequest, Shape};
+use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, Plan, PlanRequest, Shape, StorageType};
 
 use crate::device::Device;
 
@@ -32,10 +33,18 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub fn new(device: &Device, context: &Context, case: &Case, x: &[f32], dy: &[f32]) -> Self {
+    pub fn new(
+        device: &Device,
+        context: &Context,
+        case: &Case,
+        storage: StorageType,
+        x: &[f32],
+        dy: &[f32],
+    ) -> Self {
         let norm = BatchNorm::new(context, &descriptor(shape(case).features()));
         let norm = norm.expect("the layer's state fits any device");
-        let sets = (0..device.sets(4 * case.bytes())).map(|_| Set::new(device, &norm, case, x, dy)).collect();
+        let sets = device.sets(4 * shape(case).bytes_of(storage));
+        let sets = (0..sets).map(|_| Set::new(device, &norm, case, storage, [x, dy])).collect();
         Self { sets }
     }
 
@@ -70,15 +79,29 @@ impl Layer {
 }
 
 impl Set {
-    fn new(device: &Device, norm: &BatchNorm, case: &Case, x: &[f32], dy: &[f32]) -> Self {
+    fn new(
+        device: &Device,
+        norm: &BatchNorm,
+        case: &Case,
+        storage: StorageType,
+        [x, dy]: [&[f32]; 2],
+    ) -> Self {
         let gpu = &device.gpu;
-        let (x, y) = (gpu.upload(x), gpu.empty(x.len()));
-        let (dy, dx) = (gpu.upload(dy), gpu.empty(dy.len()));
+        let words = (shape(case).bytes_of(storage) / 4) as usize;
+        let upload = |values: &[f32]| {
+            let bits: Vec<u32> = values.iter().map(|&value| stored::encode(storage, value)).collect();
+            let buffer = gpu.empty(words);
+            gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&stored::words(storage, &bits, 0)));
+            buffer
+        };
+        let (x, y) = (upload(x), gpu.empty(words));
+        let (dy, dx) = (upload(dy), gpu.empty(words));
         let gradient = || gpu.empty(case.features());
         let (dweight, dbias) = (gradient(), gradient());
         let (shape, plan) = (shape(case), PlanRequest::default());
-        let training = prepare::training(norm, shape, whole(&x), whole(&y), plan);
-        let evaluation = prepare::evaluation(norm, shape, whole(&x), whole(&y), plan);
+        let choices = Choices { storage, ..plan.into() };
+        let training = prepare::training(norm, shape, whole(&x), whole(&y), choices);
+        let evaluation = prepare::evaluation(norm, shape, whole(&x), whole(&y), choices);
         let gradients = Gradients {
             dx: Some(whole(&dx)),
             dweight: Some(whole(&dweight)),

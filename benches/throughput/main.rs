@@ -7,6 +7,7 @@ mod device;
 mod growth;
 mod layer;
 mod roof;
+mod storage;
 mod table;
 mod vector;
 
@@ -19,8 +20,8 @@ use rand_distr::{Distribution, Normal};
 use rayon::ThreadPool;
 use testkit::bench::shapes::{Case, Work, group};
 use testkit::gpu::{download, whole};
-use wgpu_batchnorm::Context;
 use wgpu_batchnorm::headless::Gpu;
+use wgpu_batchnorm::{Context, StorageType};
 
 use device::Device;
 use layer::Layer;
@@ -33,6 +34,8 @@ and what a copy of the tensor costs on the same device (copy_kernel, the best of
 Ids are work/shape/who, to be filtered by a regular expression: cargo bench -- 'evaluation/.*/(gpu|copy_kernel)'.
 Ends with a table, which is also written to target/throughput.json.
     --growth   measures tensors from 4 KiB to 1 GiB instead, of the layer and the copy kernel
+    --storage  measures float32, float16 and bfloat16 instead, beside copies of as many bytes; of the tensors that are
+               named after it, such as 32x64x56x56, or of all that are not large
     --compare  measures nothing: one table of throughput.json, peers.json (from peers/) and torch.json (from
                scripts/torch_batchnorm.py)
 
@@ -53,6 +56,11 @@ fn main() {
     let measuring = given("--bench") && !given("--test");
     if given("--growth") {
         return growth::run(&device(), measuring);
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--storage") {
+        let named: Vec<String> =
+            arguments[at + 1..].iter().take_while(|name| !name.starts_with('-')).cloned().collect();
+        return storage::run(&device(), &named, measuring);
     }
 
     // Some 200 measurements in all, of a second and a half each.
@@ -165,7 +173,8 @@ impl Bench<'_> {
 
     /// The layer and the best copy on the device, after a look at what they compute.
     fn prepare(&self, case: &Case, host: &mut Host) -> (Layer, Copies) {
-        let layer = Layer::new(self.device, &self.context, case, &host.x, &host.dy);
+        let float32 = StorageType::Float32;
+        let layer = Layer::new(self.device, &self.context, case, float32, &host.x, &host.dy);
         let gpu = &self.device.gpu;
         let result = || download::<f32>(&gpu.device, &gpu.queue, whole(layer.tensors()[0].1));
         let y = result();

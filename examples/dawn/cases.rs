@@ -1,7 +1,7 @@
 //! Which cases there are: every shader of the layer at least once, and wherever a plan allows it with more than 1,024
 //! loads of each invocation, that is with a second block of the accumulation, whose last segment is not full.
 
-use wgpu_batchnorm::{Path, PlanRequest, View};
+use wgpu_batchnorm::{Path, PlanRequest, StorageType, View};
 
 use crate::problem::Extent;
 use crate::tensors::Placement;
@@ -25,6 +25,11 @@ pub struct Spec {
     pub extent: Extent,
     pub placement: Placement,
     pub plan: PlanRequest,
+    pub storage: StorageType,
+    /// Whether float16 is accessed by two bytes.
+    pub half_access: bool,
+    /// Whether the layer's vectors are the caller's, in one buffer where the tensors are, too.
+    pub own_vectors: bool,
     /// Whether it is planned as for a GPU, with invocations that share what they sum up.
     pub gpu: bool,
     /// Whether each invocation of a dispatch over the tensor makes more than 1,024 loads on average.
@@ -32,8 +37,14 @@ pub struct Spec {
 }
 
 impl Spec {
+    fn new(work: Work, extent: Extent, placement: Placement, plan: PlanRequest) -> Self {
+        let storage = StorageType::default();
+        let (half_access, own_vectors, gpu, long) = (false, false, false, false);
+        Self { work, extent, placement, plan, storage, half_access, own_vectors, gpu, long }
+    }
+
     pub fn name(&self) -> String {
-        let Self { work, extent, placement, plan, gpu, .. } = self;
+        let Self { work, extent, placement, plan, storage, half_access, own_vectors, gpu, .. } = self;
         let Extent { outer, features, inner } = extent;
         let work = match work {
             Work::Training => "training",
@@ -47,7 +58,9 @@ impl Spec {
             Placement::InPlace => ", in place",
         };
         let gpu = if *gpu { ", as on a GPU" } else { "" };
-        format!("{work} {outer}x{features}x{inner}, {plan}{placement}{gpu}")
+        let by = if *half_access { " by two bytes" } else { "" };
+        let vectors = if *own_vectors { ", vectors of the caller's" } else { "" };
+        format!("{work} {outer}x{features}x{inner} of {storage}{by}, {plan}{placement}{vectors}{gpu}")
     }
 }
 
@@ -89,7 +102,7 @@ impl Frame {
         let cached = path == Some(Path::Cached);
         let mut plan = self.plan(self.workgroups[usize::from(!cached)]).splits(if cached { 1 } else { 2 });
         plan.path = path;
-        Spec { work, extent: self.extent, placement, plan, gpu: false, long: true }
+        Spec { long: true, ..Spec::new(work, self.extent, placement, plan) }
     }
 
     fn plan(&self, workgroup: u32) -> PlanRequest {
@@ -111,7 +124,7 @@ impl Frame {
         };
         let mut plan = self.plan(8).path(Path::Persistent);
         plan.held = Some(held);
-        Spec { work, extent, placement, plan, gpu: false, long: false }
+        Spec::new(work, extent, placement, plan)
     }
 }
 
@@ -139,13 +152,64 @@ fn as_on_a_gpu() -> impl Iterator<Item = Spec> {
 /// An empty batch is counted, and has zero gradients.
 fn empty(features: u32) -> Spec {
     let extent = Extent { outer: 0, features, inner: 1 };
-    let (work, plan) = (Work::Training, PlanRequest::default());
-    Spec { work, extent, placement: Placement::Separate, plan, gpu: false, long: false }
+    Spec::new(Work::Training, extent, Placement::Separate, PlanRequest::default())
+}
+
+/// Every kernel of tensors in 16-bit storage, in a view and packet: of odd planes and rows, where packets are single.
+fn stored(
+    storage: StorageType,
+    half_access: bool,
+    view: View,
+    packet: u32,
+    placement: Placement,
+) -> Vec<Spec> {
+    let extent = match view {
+        View::Planes => [9, 3, 7 * packet],
+        _ => [201, 3 * packet, 1],
+    };
+    let frame = frame(view, packet, extent, [4, 4]);
+    let mut all = vec![frame.spec(Work::Evaluation, None, placement)];
+    all.extend([Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement)));
+    all.push(frame.persistent(Work::Training, 8, placement));
+    all.push(frame.spec(Work::WithoutInputGradient, Some(Path::Split), Placement::Separate));
+    all.into_iter().map(|spec| Spec { storage, half_access, long: false, ..spec }).collect()
+}
+
+/// Each storage type in each view and packet, and in each placement.
+fn all_stored() -> impl Iterator<Item = Spec> {
+    let types = [(StorageType::Float16, false), (StorageType::BFloat16, false), (StorageType::Float16, true)];
+    let with = |(storage, half_access): (StorageType, bool)| {
+        let packets = if half_access { vec![1; 3] } else { vec![1, 4, 8, 16] };
+        let each = |(k, &packet): (usize, &u32)| {
+            let views = [View::Planes, View::Rows].into_iter().enumerate();
+            let of = |(v, view)| stored(storage, half_access, view, packet, PLACEMENTS[(k + v) % 3]);
+            views.flat_map(of).collect::<Vec<_>>()
+        };
+        packets.iter().enumerate().flat_map(each).collect::<Vec<_>>()
+    };
+    types.into_iter().flat_map(with)
+}
+
+/// Layers whose vectors are the caller's, each in a buffer of its own and all in one.
+fn own_vectors() -> impl Iterator<Item = Spec> {
+    let frames = [FRAMES[1], FRAMES[3], FRAMES[4], FRAMES[5]].into_iter();
+    let with = |frame: Frame| {
+        [Placement::Separate, Placement::Shared].into_iter().flat_map(move |placement| {
+            let paths =
+                [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
+            let evaluation = frame.spec(Work::Evaluation, None, placement);
+            let others = [evaluation, frame.persistent(Work::Training, 8, placement)];
+            paths.into_iter().chain(others)
+        })
+    };
+    frames.flat_map(with).map(|spec| Spec { own_vectors: true, ..spec })
 }
 
 pub fn all() -> Vec<Spec> {
     let mut all = vec![empty(5), empty(12), many_splits(5, 1, 8), many_splits(12, 4, 4)];
     all.extend(as_on_a_gpu());
+    all.extend(all_stored());
+    all.extend(own_vectors());
     for frame in &FRAMES {
         for placement in PLACEMENTS {
             all.push(frame.spec(Work::Evaluation, None, placement));

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, Context, ContextOptions, DeviceProfile, Evaluation, ForwardStep, Plan,
-    PrepareError, Statistics, Training, wgpu,
+    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ContextOptions, DeviceProfile,
+    Evaluation, ForwardStep, LayerBuffers, Plan, PrepareError, Statistics, Training, wgpu,
 };
 
 use cases::{Spec, Work};
@@ -37,30 +37,52 @@ fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/dawn".into()));
     // A plan within WebGPU's default limits runs everywhere.
     let gpu = Gpu::with_limits(|_| wgpu::Limits::default())?;
-    let as_gpu = ContextOptions::default().profile(DeviceProfile::discrete());
-    let contexts =
-        Contexts { machine: Context::new(&gpu.device), as_gpu: Context::with_options(&gpu.device, as_gpu) };
+    let machine = DeviceProfile::of(&gpu.device);
+    let with = |profile| Context::with_options(&gpu.device, ContextOptions::default().profile(profile));
+    let by_half_access = |half_access| {
+        let mut profile = machine;
+        profile.half_access = half_access;
+        with(profile)
+    };
+    let contexts = Contexts {
+        machine: by_half_access(false),
+        by_two_bytes: by_half_access(true),
+        as_gpu: with(DeviceProfile::discrete()),
+    };
     let mut script = Script::default();
     for spec in cases::all() {
+        if spec.half_access && !machine.half_access {
+            println!("SKIPPED, since this machine's device has no SHADER_F16: {}", spec.name());
+            continue;
+        }
         add(&gpu, &contexts, &mut script, &spec).map_err(|error| format!("{}: {error}", spec.name()))?;
     }
     script.write(&folder)?;
     println!("{script} in {}", folder.display());
     let shaders = wgpu_batchnorm::shaders().into_iter().map(|(name, _)| name);
-    let missing: Vec<String> = shaders.filter(|name| !script.runs(name)).collect();
+    let missing: Vec<String> = shaders
+        .filter(|name| machine.half_access || !name.contains("_f16_halves"))
+        .filter(|name| if is_sampled(name) { !script.runs_like(name) } else { !script.runs(name) })
+        .collect();
     match missing.is_empty() {
         true => Ok(()),
         false => Err(format!("in no case: {}", missing.join(", ")).into()),
     }
 }
 
+/// Whether a shader is one of a sample, of which Dawn runs others that are made of the same choices.
+fn is_sampled(name: &str) -> bool {
+    ["_f16", "_bf16", "_separate"].iter().any(|choice| name.contains(choice))
+}
+
 struct Contexts {
     machine: Context,
+    by_two_bytes: Context,
     as_gpu: Context,
 }
 
 fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Result<()> {
-    let problem = Problem::new(spec.extent);
+    let problem = Problem::new(spec.extent, spec.storage);
     let (statistics, update) = match spec.work {
         Work::Training | Work::WithoutInputGradient => (Statistics::Batch, true),
         Work::Frozen => (Statistics::Running, true),
@@ -70,17 +92,25 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     let descriptor = problem.descriptor((spec.work != Work::Frozen).then_some(0.1));
     let accumulate = spec.placement == Placement::Shared;
     let before = 0.75;
-    let context = if spec.gpu { &contexts.as_gpu } else { &contexts.machine };
-    let norm = BatchNorm::new(context, &descriptor)?;
+    let context = match spec {
+        Spec { gpu: true, .. } => &contexts.as_gpu,
+        Spec { half_access: true, .. } => &contexts.by_two_bytes,
+        _ => &contexts.machine,
+    };
+    let norm = layer(gpu, context, &descriptor, spec)?;
     let tensors = Tensors::new(gpu, &problem, norm.saved_bytes(), spec.placement, before);
     norm.set_state(&gpu.queue, &problem.state)?;
 
     let mut recorder = Recorder::new(gpu, script, spec.name());
     let (shape, input, output) = (spec.extent.shape(), tensors.input.binding(), tensors.output.binding());
     let step = match spec.work {
-        Work::Evaluation => norm.prepare_evaluation(shape, Evaluation::new(input, output).plan(spec.plan))?,
+        Work::Evaluation => {
+            let evaluation = Evaluation::new(input, output).storage(spec.storage).plan(spec.plan);
+            norm.prepare_evaluation(shape, evaluation)?
+        }
         _ => {
             let mut training = Training::new(input, output).statistics(statistics).plan(spec.plan);
+            training = training.storage(spec.storage);
             if let Some(saved) = &tensors.saved {
                 training = training.saved(saved.binding());
             }
@@ -99,6 +129,27 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     expect(&mut recorder, &norm, spec, &tensors, truth);
     recorder.finish();
     Ok(())
+}
+
+/// A layer whose vectors are its own, or the caller's: in buffers of their own, or in one.
+fn layer(
+    gpu: &Gpu,
+    context: &Context,
+    descriptor: &BatchNormDescriptor<'_>,
+    spec: &Spec,
+) -> Result<BatchNorm> {
+    if !spec.own_vectors {
+        return Ok(BatchNorm::new(context, descriptor)?);
+    }
+    let zeros = vec![0; descriptor.features as usize];
+    let parts: [&[u32]; 5] = [&zeros; 5];
+    let [weight, bias, mean, var, batches] = match spec.placement {
+        Placement::Shared => tensors::in_one_buffer(gpu, parts),
+        _ => parts.map(|part| tensors::in_its_own_buffer(gpu, part)),
+    };
+    let buffers = LayerBuffers::new().weight(weight.binding()).bias(bias.binding());
+    let buffers = buffers.running_mean(mean.binding()).running_var(var.binding());
+    Ok(BatchNorm::with_buffers(context, descriptor, buffers.num_batches_tracked(batches.binding()))?)
 }
 
 fn prepare_backward(
@@ -155,9 +206,13 @@ fn expect(recorder: &mut Recorder<'_>, norm: &BatchNorm, spec: &Spec, tensors: &
     }
     let Tensors { output, input_gradient, weight_gradient, bias_gradient, .. } = tensors;
     if !truth.y.is_empty() {
-        recorder.expect("y", &output.binding(), &truth.y, vec![truth.y_scale], forward);
+        let stored =
+            |recorder: &mut Recorder<'_>, name, at: &tensors::Range, truth: &[f64], scale, tolerance| {
+                recorder.expect_stored(name, &at.binding(), spec.storage, truth, vec![scale], tolerance);
+            };
+        stored(recorder, "y", output, &truth.y, truth.y_scale, forward);
         if spec.work != Work::WithoutInputGradient {
-            recorder.expect("dx", &input_gradient.binding(), &truth.dx, vec![truth.dx_scale], backward);
+            stored(recorder, "dx", input_gradient, &truth.dx, truth.dx_scale, backward);
         }
     }
     if spec.work != Work::Evaluation {

@@ -2,7 +2,8 @@
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, StandardNormal};
-use wgpu_batchnorm::{BatchNormDescriptor, Shape, State, Statistics, cpu};
+use testkit::stored::all_rounded;
+use wgpu_batchnorm::{BatchNormDescriptor, Shape, State, Statistics, StorageType, cpu};
 
 /// outer × features × inner values.
 #[derive(Debug, Clone, Copy)]
@@ -25,16 +26,17 @@ impl Extent {
     }
 }
 
-/// Tensors and a layer's state, the same for the same extent.
+/// Tensors, of values that the storage type has, and a layer's state: the same for the same extent.
 pub struct Problem {
     pub extent: Extent,
+    pub storage: StorageType,
     pub x: Vec<f32>,
     pub dy: Vec<f32>,
     pub state: State,
 }
 
 impl Problem {
-    pub fn new(extent: Extent) -> Self {
+    pub fn new(extent: Extent, storage: StorageType) -> Self {
         let mut rng = StdRng::seed_from_u64(7);
         let mut draw = |low, high| (0..extent.features).map(|_| rng.random_range(low..high)).collect();
         let state = State {
@@ -44,7 +46,8 @@ impl Problem {
             running_var: draw(0.2, 3.0),
             num_batches_tracked: 3,
         };
-        Self { extent, x: tensor(extent, 11), dy: tensor(extent, 13), state }
+        let [x, dy] = [11, 13].map(|seed| all_rounded(storage, &tensor(extent, seed)));
+        Self { extent, storage, x, dy, state }
     }
 
     pub fn descriptor(&self, momentum: Option<f32>) -> BatchNormDescriptor<'static> {
@@ -88,7 +91,7 @@ impl Truth {
         update: bool,
         before: f32,
     ) -> Self {
-        let Problem { extent, x, dy, state } = problem;
+        let Problem { extent, x, dy, state, .. } = problem;
         let shape = extent.shape();
         let mut layer = cpu::Layer::with_state(descriptor, state);
         let options = cpu::Options::default().statistics(statistics).update_running(update);

@@ -1,7 +1,7 @@
 //! From prepared steps to a case of the script.
 
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{DispatchBinding, DispatchDescription, wgpu};
+use wgpu_batchnorm::{DispatchBinding, DispatchDescription, StorageType, wgpu};
 
 use crate::script::{Binding, Buffer, Case, Dispatch, Expectation, Measure, Script};
 
@@ -37,7 +37,20 @@ impl<'a> Recorder<'a> {
         scales: Vec<f64>,
         tolerance: f64,
     ) {
-        let measure = Some(Measure { scales, tolerance });
+        self.expect_stored(what, at, StorageType::Float32, values, scales, tolerance);
+    }
+
+    /// Values stored so that must be near these, half a unit of their last place aside.
+    pub fn expect_stored(
+        &mut self,
+        what: &'static str,
+        at: &wgpu::BufferBinding<'_>,
+        storage: StorageType,
+        values: &[f64],
+        scales: Vec<f64>,
+        tolerance: f64,
+    ) {
+        let measure = Some(Measure { storage: storage.to_string(), scales, tolerance });
         self.add_expectation(what, at, values.len(), bytemuck::cast_slice(values), measure);
     }
 

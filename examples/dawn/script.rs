@@ -57,13 +57,16 @@ pub struct Expectation {
     pub count: usize,
     /// Where the values begin in data.bin.
     pub data: u64,
-    /// Nothing where the values are u32, to be met exactly. Else they are float64 for float32 of the buffer.
+    /// Nothing where the values are u32, to be met exactly. Else they are float64 for what the buffer stores.
     pub measure: Option<Measure>,
 }
 
-/// |got - want| / scale may be up to the tolerance. There is a scale for each value, or one for all.
+/// |got - want| / scale may be up to the tolerance, where half a unit in the last place of a 16-bit value is taken off the
+/// difference. There is a scale for each value, or one for all.
 #[derive(Serialize)]
 pub struct Measure {
+    /// `float32`, `float16` or `bfloat16`.
+    pub storage: String,
     pub scales: Vec<f64>,
     pub tolerance: f64,
 }
@@ -107,6 +110,14 @@ impl Script {
         self.shaders.contains_key(&format!("shaders/{label}.wgsl"))
     }
 
+    /// Whether each choice that makes up this shader is in one that is run, of the same kernel.
+    pub fn runs_like(&self, label: &str) -> bool {
+        let (kernel, choices) = kernel_and_choices(label);
+        let names = self.shaders.keys().map(|path| &path["shaders/".len()..path.len() - ".wgsl".len()]);
+        let run: Vec<_> = names.map(kernel_and_choices).filter(|(other, _)| *other == kernel).collect();
+        choices.iter().all(|choice| run.iter().any(|(_, others)| others.contains(choice)))
+    }
+
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         std::fs::create_dir_all(folder.join("shaders"))?;
         for (path, source) in &self.shaders {
@@ -122,4 +133,13 @@ impl std::fmt::Display for Script {
         let (cases, shaders, bytes) = (self.cases.len(), self.shaders.len(), self.data.len());
         write!(f, "{cases} cases of {shaders} shaders, {:.1} MB of data", bytes as f64 / 1e6)
     }
+}
+
+/// The kernel of a shader's name, and what else it says: view, packet, storage and so on.
+fn kernel_and_choices(label: &str) -> (&str, Vec<String>) {
+    let begin = ["_planes", "_rows", "_x1", "_x4"].iter().filter_map(|part| label.find(part)).min();
+    let (kernel, rest) = label.split_at(begin.unwrap_or(label.len()));
+    let words = ["held_", "f16_halves", "same_buffer", "in_place"];
+    let rest = words.iter().fold(rest.to_owned(), |rest, word| rest.replace(word, &word.replace('_', "-")));
+    (kernel, rest.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect())
 }

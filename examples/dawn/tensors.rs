@@ -1,5 +1,6 @@
 //! Where the tensors of a case lie.
 
+use testkit::stored::{encode, words};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu;
 
@@ -48,10 +49,15 @@ pub struct Tensors {
 impl Tensors {
     /// The gradients of weight and bias hold `before` to begin with.
     pub fn new(gpu: &Gpu, problem: &Problem, saved_bytes: u64, placement: Placement, before: f32) -> Self {
-        let (Problem { x, dy, .. }, zeros) = (problem, vec![0.0; problem.x.len()]);
-        let gradient = vec![before; problem.extent.features as usize];
-        let saved = vec![0.0; saved_bytes as usize / 4];
-        let parts: [&[f32]; 7] = [x, &zeros, dy, &zeros, &gradient, &gradient, &saved];
+        let stored = |values: &[f32]| {
+            let bits: Vec<u32> = values.iter().map(|&value| encode(problem.storage, value)).collect();
+            words(problem.storage, &bits, 0)
+        };
+        let (x, dy) = (&stored(&problem.x), stored(&problem.dy));
+        let zeros = vec![0; x.len()];
+        let gradient = vec![before.to_bits(); problem.extent.features as usize];
+        let saved = vec![0; saved_bytes as usize / 4];
+        let parts: [&[u32]; 7] = [x, &zeros, &dy, &zeros, &gradient, &gradient, &saved];
         let [input, output, output_gradient, input_gradient, weight_gradient, bias_gradient, saved] =
             match placement {
                 Placement::Shared => in_one_buffer(gpu, parts),
@@ -79,22 +85,27 @@ impl Tensors {
     }
 }
 
-fn in_its_own_buffer(gpu: &Gpu, values: &[f32]) -> Range {
+fn upload(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
     // No buffer is empty.
-    let buffer = if values.is_empty() { gpu.empty(1) } else { gpu.upload(values) };
-    Range { buffer, offset: 0, size: values.len() as u64 * 4 }
+    let buffer = gpu.empty(words.len().max(1));
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+    buffer
 }
 
-fn in_one_buffer<const N: usize>(gpu: &Gpu, parts: [&[f32]; N]) -> [Range; N] {
+pub fn in_its_own_buffer(gpu: &Gpu, words: &[u32]) -> Range {
+    Range { buffer: upload(gpu, words), offset: 0, size: words.len() as u64 * 4 }
+}
+
+pub fn in_one_buffer<const N: usize>(gpu: &Gpu, parts: [&[u32]; N]) -> [Range; N] {
     // A margin before and between them, 256 bytes aligned as bindings have to be.
-    let mut values = vec![0.0; 64];
+    let mut values = vec![0; 64];
     let offsets = parts.map(|part| {
         let offset = values.len();
         values.extend_from_slice(part);
-        values.resize(values.len().next_multiple_of(64) + 64, 0.0);
+        values.resize(values.len().next_multiple_of(64) + 64, 0);
         offset
     });
-    let buffer = gpu.upload(&values);
+    let buffer = upload(gpu, &values);
     std::array::from_fn(|i| Range {
         buffer: buffer.clone(),
         offset: offsets[i] as u64 * 4,

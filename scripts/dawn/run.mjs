@@ -2,7 +2,7 @@
 // examples/dawn writes such a folder, and examples/dawn/script.rs says what is in it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { download, makeBuffer, openDevice } from './webgpu.mjs';
+import { STORAGE, download, makeBuffer, openDevice } from './webgpu.mjs';
 
 const folder = process.argv[2];
 if (!folder) {
@@ -59,11 +59,14 @@ function compare({ what, offset, count, data: begin, measure }, bytes) {
     const wrong = want.findIndex((value, i) => value !== got[i]);
     return { ok: wrong < 0, text: wrong < 0 ? '' : `${what}[${wrong}] is ${got[wrong]}, not ${want[wrong]}` };
   }
-  const [got, want] = [new Float32Array(bytes, offset, count), new Float64Array(data.buffer, at, count)];
-  const { scales, tolerance } = measure;
+  const { storage, scales, tolerance } = measure;
+  const { read, spacing } = STORAGE[storage];
+  const [got, want] = [read(bytes, offset, count), new Float64Array(data.buffer, at, count)];
   let worst = 0;
   for (let i = 0; i < count; i++) {
-    const error = Math.abs(got[i] - want[i]) / scales[scales.length === 1 ? 0 : i];
+    const rounding = Math.max(spacing(got[i]), spacing(want[i])) / 2;
+    const difference = Math.abs(got[i] - want[i]);
+    const error = (difference <= rounding ? 0 : difference - rounding) / scales[scales.length === 1 ? 0 : i];
     if (!(error <= worst)) worst = error; // a NaN, too
     if (Number.isNaN(worst)) break;
   }
@@ -94,8 +97,16 @@ async function run(script) {
   return outcomes;
 }
 
-let failed = 0;
+const needsFloat16 = ({ dispatches }) =>
+  dispatches.some(({ shader }) => /^enable f16;/m.test(readFileSync(join(folder, shader), 'utf8')));
+
+let [failed, skipped] = [0, 0];
 for (const script of cases) {
+  if (!device.features.has('shader-f16') && needsFloat16(script)) {
+    console.log(`SKIPPED, since the device has no shader-f16: ${script.name}`);
+    skipped += 1;
+    continue;
+  }
   const outcomes = await run(script);
   const ok = outcomes.length > 0 && outcomes.every((outcome) => outcome.ok);
   const texts = outcomes.filter(({ text }) => text).map(({ text, ok }) => (ok ? text : `${text} (!)`));
@@ -103,5 +114,5 @@ for (const script of cases) {
   if (!ok) failed += 1;
 }
 device.destroy();
-console.log(`${cases.length - failed} passed, ${failed} failed`);
+console.log(`${cases.length - failed - skipped} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed || cases.length === 0 ? 1 : 0);

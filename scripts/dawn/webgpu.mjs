@@ -23,8 +23,42 @@ export async function openDevice() {
     );
   }
   console.log(`Dawn on ${adapter.info.description}`);
-  return adapter.requestDevice();
+  const requiredFeatures = ['shader-f16'].filter((feature) => adapter.features.has(feature));
+  return adapter.requestDevice({ requiredFeatures });
 }
+
+// The bits that a value of 32 bits has as the only one of its kind.
+const bits = new DataView(new ArrayBuffer(4));
+
+function float32(word) {
+  bits.setUint32(0, word);
+  return bits.getFloat32(0);
+}
+
+// Of a float16: sign, 5 bits of exponent, 10 of mantissa.
+function float16(half) {
+  const [sign, exponent, mantissa] = [half >> 15, (half >> 10) & 31, half & 1023];
+  const magnitude = exponent === 31 ? (mantissa ? NaN : Infinity)
+    : exponent === 0 ? mantissa * 2 ** -24 : (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  return sign ? -magnitude : magnitude;
+}
+
+// What is to be known of a type of values: how they are read from bytes, and the distance of neighbours beside one that
+// is finite.
+const spacing = (digits, smallest) => (value) =>
+  Number.isFinite(value) ? 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), smallest) - digits) : 0;
+export const STORAGE = {
+  float32: { read: (bytes, offset, count) => new Float32Array(bytes, offset, count), spacing: () => 0 },
+  float16: {
+    read: (bytes, offset, count) => Float64Array.from(new Uint16Array(bytes, offset, count), float16),
+    spacing: spacing(10, -14),
+  },
+  bfloat16: {
+    read: (bytes, offset, count) =>
+      Float64Array.from(new Uint16Array(bytes, offset, count), (half) => float32(half * 65536)),
+    spacing: spacing(7, -126),
+  },
+};
 
 // A new buffer of at least these bytes, which may begin with contents.
 export function makeBuffer(device, size, usage, contents) {

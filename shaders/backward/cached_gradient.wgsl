@@ -16,7 +16,8 @@ fn cached_gradient(
     let slot = slot_of(group, invocation);
     let start = begin_slice(group, invocation);
     var standardizes = standardizes_at(clamped(slot));
-    var sums = reduce(invocation, slice_sums(start, &standardizes));
+    var affines = recalled_affines(clamped(slot));
+    var sums = reduce(invocation, slice_sums(start, &standardizes, &affines));
     var gradients = finish_gradient_slot(invocation, slot, &sums);
-    gradient_slice(start, &standardizes, &gradients);
+    gradient_slice(start, &standardizes, &affines, &gradients);
 }

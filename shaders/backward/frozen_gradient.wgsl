@@ -1,4 +1,4 @@
-//! import tile, cursor, packet, saved
+//! import tile, cursor, packet, saved, gradient_at, residual_gradient
 // frozen_gradient: dx where running statistics normalized and nothing else is wanted: dx = dy * weight * invstd.
 // Reads dy once, and 8 bytes per feature and split; writes dx once.
 
@@ -14,13 +14,20 @@ fn frozen_gradient(
     }
     let slot = clamped(slot_of(group, invocation));
     var scales = array<Stat, STATS>();
-    for (var s = 0u; s < STATS; s++) {
-        let statistics = saved_at(slot * STATS + s);
-        scales[s] = statistics.weight * statistics.invstd;
+    for (var n = 0u; n < stats(); n++) {
+        let statistics = saved_at(slot * STATS + n);
+        for (var s = 0u; s < STATS; s++) {
+            if s == n {
+                scales[s] = statistics.weight * statistics.invstd;
+            }
+        }
     }
+    var affines = recalled_affines(slot);
     var cursor = begin_slice(group, invocation);
     for (var i = 0u; i < cursor.left; i++) {
-        var dx = load_dy(cursor.index);
+        let g = gradient_at(cursor.index, load_x(cursor.index), &affines);
+        store_residual_gradient(cursor.index, g);
+        var dx = g;
         for (var k = 0u; k < QUADS; k++) {
             dx[k] *= scales[k % STATS];
         }

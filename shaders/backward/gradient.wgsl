@@ -1,4 +1,4 @@
-//! import cursor, packet, saved, sums, standardize
+//! import cursor, packet, saved, sums, standardize, gradient_at, residual_gradient
 // dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) (Ioffe & Szegedy 2015, section 3, with the biased
 // variance). Where running statistics normalized, they are constants: dx = weight * invstd * dy.
 
@@ -17,6 +17,14 @@ fn gradient_of(statistics: Saved, means: Sums) -> Gradient {
     return Gradient(statistics.weight * statistics.invstd, means.dy, means.dy_xhat);
 }
 
+fn set_gradient(gradients: ptr<function, Gradients>, n: u32, gradient: Gradient) {
+    for (var s = 0u; s < STATS; s++) {
+        if s == n {
+            (*gradients)[s] = gradient;
+        }
+    }
+}
+
 fn input_gradient_of(dy: Packet, xhat: Packet, gradients: ptr<function, Gradients>) -> Packet {
     var dx = dy;
     var at_x = xhat;
@@ -32,12 +40,19 @@ fn input_gradient_of(dy: Packet, xhat: Packet, gradients: ptr<function, Gradient
     return dx;
 }
 
-// dx of an invocation's slice.
-fn gradient_slice(start: Cursor, standardizes: ptr<function, Standardizes>, gradients: ptr<function, Gradients>) {
+// dx and dz of an invocation's slice.
+fn gradient_slice(
+    start: Cursor,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+    gradients: ptr<function, Gradients>,
+) {
     var cursor = start;
     for (var i = 0u; i < start.left; i++) {
-        let dy = load_dy(cursor.index);
-        let xhat = standardized(load_x(cursor.index), standardizes);
+        let x = load_x(cursor.index);
+        let dy = gradient_at(cursor.index, x, affines);
+        let xhat = standardized(x, standardizes);
+        store_residual_gradient(cursor.index, dy);
         store_dx(cursor.index, input_gradient_of(dy, xhat, gradients));
         advance(&cursor);
     }

@@ -14,10 +14,11 @@ fn input_gradient(
     }
     let slot = clamped(slot_of(group, invocation));
     var standardizes = standardizes_at(slot);
+    var affines = recalled_affines(slot);
     var gradients = Gradients();
-    for (var s = 0u; s < STATS; s++) {
-        let i = slot * STATS + s;
-        gradients[s] = gradient_of(saved_at(i), Sums(means[at(0u, i)], means[at(1u, i)]));
+    for (var n = 0u; n < stats(); n++) {
+        let i = slot * STATS + n;
+        set_gradient(&gradients, n, gradient_of(saved_at(i), Sums(means[at(0u, i)], means[at(1u, i)])));
     }
-    gradient_slice(begin_slice(group, invocation), &standardizes, &gradients);
+    gradient_slice(begin_slice(group, invocation), &standardizes, &affines, &gradients);
 }

@@ -1,4 +1,4 @@
-//! import tile, cursor, hold, sums, reduce, gradient, finish_gradient_slot
+//! import tile, cursor, hold, sums, reduce, gradient, gradient_at, residual_gradient, finish_gradient_slot
 // persistent_gradient: all of backward in one dispatch and one read, where one workgroup holds all values of its features
 // in registers: their sums, the gradients of their weight and bias, then dx.
 // Reads x and dy once, and 20 bytes per feature; writes dx once, and 8 bytes per feature.
@@ -16,6 +16,7 @@ fn persistent_gradient(
     let slot = slot_of(group, invocation);
     let start = begin_slice(group, invocation);
     var standardizes = standardizes_at(clamped(slot));
+    var affines = recalled_affines(clamped(slot));
     var xhat = Held();
     var dy = Held();
     var dy_sums = Packet();
@@ -23,8 +24,9 @@ fn persistent_gradient(
     var cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
-            dy[i] = load_dy(cursor.index);
-            xhat[i] = standardized(load_x(cursor.index), &standardizes);
+            let x = load_x(cursor.index);
+            dy[i] = gradient_at(cursor.index, x, &affines);
+            xhat[i] = standardized(x, &standardizes);
             for (var k = 0u; k < QUADS; k++) {
                 dy_sums[k] += dy[i][k];
                 dy_xhat_sums[k] += dy[i][k] * xhat[i][k];
@@ -41,6 +43,7 @@ fn persistent_gradient(
     cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
+            store_residual_gradient(cursor.index, dy[i]);
             store_dx(cursor.index, input_gradient_of(dy[i], xhat[i], &gradients));
         }
         advance(&cursor);

@@ -1,15 +1,21 @@
-//! import cursor, packet, sums, standardize, reduce
+//! import cursor, packet, sums, standardize, reduce, gradient_at
 // The gradient sums of an invocation's slice. It walks in segments, which add up level by level, so that no sum is long:
 // where all values are the same, rounding errs in the same direction each time.
 
 const SUMS_FAN = 16u; // packets in a segment, and what each level adds up
 
-fn segment_sums(cursor: ptr<function, Cursor>, packets: u32, standardizes: ptr<function, Standardizes>) -> Items {
+fn segment_sums(
+    cursor: ptr<function, Cursor>,
+    packets: u32,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+) -> Items {
     var dy_sums = Packet();
     var dy_xhat_sums = Packet();
     for (var i = 0u; i < packets; i++) {
-        var dy = load_dy((*cursor).index);
-        var xhat = standardized(load_x((*cursor).index), standardizes);
+        var x = load_x((*cursor).index);
+        var dy = gradient_at((*cursor).index, x, affines);
+        var xhat = standardized(x, standardizes);
         for (var k = 0u; k < QUADS; k++) {
             dy_sums[k] += dy[k];
             dy_xhat_sums[k] += dy[k] * xhat[k];
@@ -24,13 +30,11 @@ fn segment_sums(cursor: ptr<function, Cursor>, packets: u32, standardizes: ptr<f
     return segment;
 }
 
-fn add_to(sums: ptr<function, Items>, more: ptr<function, Items>) {
-    for (var s = 0u; s < STATS; s++) {
-        (*sums)[s] = add_sums((*sums)[s], (*more)[s]);
-    }
-}
-
-fn slice_sums(start: Cursor, standardizes: ptr<function, Standardizes>) -> Items {
+fn slice_sums(
+    start: Cursor,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+) -> Items {
     var cursor = start;
     var all = Items();
     while cursor.left > 0u {
@@ -38,12 +42,12 @@ fn slice_sums(start: Cursor, standardizes: ptr<function, Standardizes>) -> Items
         for (var i = 0u; i < SUMS_FAN && cursor.left > 0u; i++) {
             var block = Items();
             for (var j = 0u; j < SUMS_FAN && cursor.left > 0u; j++) {
-                var segment = segment_sums(&cursor, min(cursor.left, SUMS_FAN), standardizes);
-                add_to(&block, &segment);
+                var segment = segment_sums(&cursor, min(cursor.left, SUMS_FAN), standardizes, affines);
+                combine_items(&block, &segment);
             }
-            add_to(&large, &block);
+            combine_items(&large, &block);
         }
-        add_to(&all, &large);
+        combine_items(&all, &large);
     }
     return all;
 }

@@ -1,6 +1,6 @@
 //! import tile, slice_sums, partial_sums
 // split_sums: the gradient sums of each split of each feature.
-// Reads x and dy once, and 20 bytes per feature and split; writes 8 bytes per feature and split.
+// Reads x and dy once, and z or y where the epilogue needs it, and 20 bytes per feature and split; writes 8 bytes per feature and split.
 
 @compute @workgroup_size(WORKGROUP)
 fn split_sums(
@@ -14,10 +14,11 @@ fn split_sums(
     }
     let slot = slot_of(group, invocation);
     var standardizes = standardizes_at(clamped(slot));
-    var sums = reduce(invocation, slice_sums(begin_slice(group, invocation), &standardizes));
+    var affines = recalled_affines(clamped(slot));
+    var sums = reduce(invocation, slice_sums(begin_slice(group, invocation), &standardizes, &affines));
     if writes(invocation, slot) {
-        for (var s = 0u; s < STATS; s++) {
-            save_partial_sums(split_of(group), slot * STATS + s, sums[s]);
+        for (var n = 0u; n < stats(); n++) {
+            save_partial_sums(split_of(group), slot * STATS + n, item_of(&sums, n));
         }
     }
 }

@@ -15,8 +15,13 @@ fn standardize_of(statistics: Saved) -> Standardize {
 
 fn standardizes_at(slot: u32) -> Standardizes {
     var standardizes = Standardizes();
-    for (var s = 0u; s < STATS; s++) {
-        standardizes[s] = standardize_of(saved_at(slot * STATS + s));
+    for (var n = 0u; n < stats(); n++) {
+        let standardize = standardize_of(saved_at(slot * STATS + n));
+        for (var s = 0u; s < STATS; s++) {
+            if s == n {
+                standardizes[s] = standardize;
+            }
+        }
     }
     return standardizes;
 }

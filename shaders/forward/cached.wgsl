@@ -1,4 +1,4 @@
-//! import tile, slice_moments, finish_slot
+//! import tile, slice_moments, finish_slot, transform_slice
 // cached: training forward in one dispatch, where one workgroup takes all values of its features: their moments, their
 // saved and running statistics, then y, from a second read of x that finds it in a cache.
 // Reads x twice (from memory once), and 16 bytes per feature; writes y once, and 36 bytes per feature.

@@ -1,5 +1,5 @@
-//! import tile, save, inverse_std, affine
-// evaluate: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias; saves the statistics for backward.
+//! import tile, save, inverse_std, transform_slice
+// evaluate: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, and the epilogue; saves the statistics for backward.
 // Reads x once, and 16 bytes per feature and split; writes y once, and saved (24 bytes per feature).
 
 @compute @workgroup_size(WORKGROUP)
@@ -16,14 +16,14 @@ fn evaluate(
     let slot = clamped(any_slot);
     let saves = writes(invocation, any_slot) && split_of(group) == 0u;
     var affines = Affines();
-    for (var s = 0u; s < STATS; s++) {
-        let i = slot * STATS + s;
+    for (var n = 0u; n < stats(); n++) {
+        let i = slot * STATS + n;
         let invstd = inverse_std(running_var_at(i));
         let statistics = Saved(running_mean_at(i), Stat(0.0), invstd, weight_at(i), Stat(0.0), bias_at(i));
         if saves {
             save(i, statistics);
         }
-        affines[s] = affine_of(statistics);
+        set_affine(&affines, n, affine_of(statistics));
     }
     transform_slice(begin_slice(group, invocation), &affines);
 }

@@ -1,5 +1,5 @@
-//! import tile, affine
-// normalize_tensor: y = (x - mean) * invstd * weight + bias with the statistics that finalize saved.
+//! import tile, transform_slice
+// normalize_tensor: y = (x - mean) * invstd * weight + bias with the statistics that finalize saved, and the epilogue.
 // Reads x once, and 24 bytes per feature and split; writes y once.
 
 @compute @workgroup_size(WORKGROUP)
@@ -14,8 +14,8 @@ fn normalize_tensor(
     }
     let slot = clamped(slot_of(group, invocation));
     var affines = Affines();
-    for (var s = 0u; s < STATS; s++) {
-        affines[s] = affine_of(saved_at(slot * STATS + s));
+    for (var n = 0u; n < stats(); n++) {
+        set_affine(&affines, n, affine_of(saved_at(slot * STATS + n)));
     }
     transform_slice(begin_slice(group, invocation), &affines);
 }

@@ -1,4 +1,4 @@
-//! import tile, cursor, hold, held_moments, finish_slot
+//! import tile, cursor, hold, held_moments, finish_slot, finished
 // persistent: training forward in one dispatch and one read, where one workgroup holds all values of its features in
 // registers: their moments, their saved and running statistics, then y.
 // Reads x once, and 16 bytes per feature; writes y once, and 36 bytes per feature.
@@ -30,7 +30,7 @@ fn persistent(
     cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
-            store_y(cursor.index, transform(held[i], &affines));
+            store_y(cursor.index, finished(transform(held[i], &affines), cursor.index));
         }
         advance(&cursor);
     }

@@ -16,8 +16,8 @@ fn split_moments(
     let slot = slot_of(group, invocation);
     var moments = reduce(invocation, slice_moments(begin_slice(group, invocation)));
     if writes(invocation, slot) {
-        for (var s = 0u; s < STATS; s++) {
-            save_partial_moments(split_of(group), slot * STATS + s, moments[s]);
+        for (var n = 0u; n < stats(); n++) {
+            save_partial_moments(split_of(group), slot * STATS + n, item_of(&moments, n));
         }
     }
 }

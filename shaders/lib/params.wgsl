@@ -18,6 +18,8 @@ struct Params {
     accumulate: u32,     // 1: add to weight_gradient and bias_gradient instead of overwriting them
     unbiased: f32,       // 1: the running variance takes the unbiased estimate; 0: the biased one
     eps: f32,
+    slope: f32,          // of leaky ReLU's negative half
+    accumulate_residual: u32, // 1: add to dz instead of overwriting it
     momentum: f32,       // share of the batch in the new running statistics; negative: 1 / batches, cumulative
 }
 

@@ -1,9 +1,35 @@
-//! import params
+//! import packet
 // What the invocations of one workgroup hold of a slot (Moments or Sums), combined as a tree.
 
 alias Items = array<Item, STATS>;
 
-var<workgroup> shared_items: array<Items, WORKGROUP>;
+fn combine_items(into: ptr<function, Items>, more: ptr<function, Items>) {
+    for (var s = 0u; s < STATS; s++) {
+        (*into)[s] = combine((*into)[s], (*more)[s]);
+    }
+}
+
+// Item n, whose number only the device knows: the array that holds it is indexed by constants and stays in registers.
+fn item_of(items: ptr<function, Items>, n: u32) -> Item {
+    var item = (*items)[0];
+    for (var s = 0u; s < STATS; s++) {
+        if s == n {
+            item = (*items)[s];
+        }
+    }
+    return item;
+}
+
+fn set_item(items: ptr<function, Items>, n: u32, item: Item) {
+    for (var s = 0u; s < STATS; s++) {
+        if s == n {
+            (*items)[s] = item;
+        }
+    }
+}
+
+override SHARED: u32 = STATS * WORKGROUP;
+var<workgroup> shared_items: array<Item, SHARED>;
 
 // Every invocation gets what all those of its slot hold.
 fn reduce(invocation: u32, mine: Items) -> Items {
@@ -11,15 +37,23 @@ fn reduce(invocation: u32, mine: Items) -> Items {
     if TILE == WORKGROUP {
         return mine;
     }
-    shared_items[invocation] = mine;
+    var all = mine;
+    for (var n = 0u; n < stats(); n++) {
+        shared_items[n * WORKGROUP + invocation] = item_of(&all, n);
+    }
     for (var half = WORKGROUP / 2u; half >= TILE; half /= 2u) {
         workgroupBarrier();
         if invocation < half {
-            for (var s = 0u; s < STATS; s++) {
-                shared_items[invocation][s] = combine(shared_items[invocation][s], shared_items[invocation + half][s]);
+            for (var n = 0u; n < stats(); n++) {
+                let other = shared_items[n * WORKGROUP + invocation + half];
+                let i = n * WORKGROUP + invocation;
+                shared_items[i] = combine(shared_items[i], other);
             }
         }
     }
     workgroupBarrier();
-    return shared_items[invocation % TILE];
+    for (var n = 0u; n < stats(); n++) {
+        set_item(&all, n, shared_items[n * WORKGROUP + invocation % TILE]);
+    }
+    return all;
 }

@@ -1,39 +1,70 @@
 //! Functions of WGSL that read and write bindings, so that kernels do not depend on how these lie in memory.
 
+use super::halves;
 use super::table::{Access, Element, Role};
 use super::variant::Variant;
-use crate::tensor::Aliasing;
 
 /// The functions of all bindings of a variant's kernel.
 pub(super) fn functions(variant: &Variant) -> String {
-    let functions = variant.kernel.row().bindings.iter().map(|&(role, access)| match role.element() {
+    let row = variant.kernel.row();
+    let functions = row.bindings_with(&variant.fused).map(|(role, access)| match role.element() {
         Element::Packet => tensor(variant, role, access),
         _ if role.of_layer().is_some() => vector(variant, role, access),
         _ => String::new(),
     });
-    functions.collect()
+    let unbound = row.optional.iter().filter(|(role, _)| !variant.fused.binds(*role));
+    functions.chain(unbound.map(|&(role, access)| without_tensor(role, access))).collect()
 }
 
-/// The function that loads a tensor's packet, or stores it. In place, a load reads what will be written.
+/// The function that loads a tensor's packet, or stores it, and where it is added to loads it as well. In place, a load
+/// reads what will be written.
 fn tensor(variant: &Variant, role: Role, access: Access) -> String {
-    let (name, quads) = (role.name(), variant.quads());
-    let from = match variant.kernel.row().in_place {
-        Some((read, written)) if read == role && variant.aliasing == Aliasing::InPlace => written.name(),
-        _ => name,
+    let name = role.name();
+    let (from, declared) = match variant.kernel.row().replaced(variant.aliasing) {
+        Some((read, written)) if read == role => (written.name(), Access::Write),
+        _ => (name, access),
     };
-    let at = |k: u32| {
-        if quads == 1 { format!("{from}[index]") } else { format!("{from}[{quads}u * index + {k}u]") }
-    };
-    match access {
-        Access::Read => {
-            let loads: Vec<String> = (0..quads).map(at).collect();
-            format!("fn load_{name}(index: u32) -> Packet {{ return Packet({}); }}\n", loads.join(", "))
-        }
-        Access::Write => {
-            let stores: Vec<String> = (0..quads).map(|k| format!("{} = packet[{k}];", at(k))).collect();
-            format!("fn store_{name}(index: u32, packet: Packet) {{ {} }}\n", stores.join(" "))
-        }
+    let codec = halves::codec(variant.stored.storage);
+    let mut text = String::new();
+    if access == Access::Read || role == Role::ResidualGradient {
+        let load = codec.map_or_else(|| load(variant, from), |c| halves::load(variant, c, from, declared));
+        text += &format!("fn load_{name}(index: u32) -> Packet {{ {load} }}\n");
     }
+    if access == Access::Write {
+        let store = codec.map_or_else(|| store(variant, name), |c| halves::store(variant, c, name));
+        text += &format!("fn store_{name}(index: u32, packet: Packet) {{ {store} }}\n");
+    }
+    text
+}
+
+/// The same where the variant does not bind the tensor: the kernel's files call it in vain, or not at all.
+fn without_tensor(role: Role, access: Access) -> String {
+    let name = role.name();
+    let mut text = format!("fn load_{name}(index: u32) -> Packet {{ return Packet(); }}\n");
+    if access == Access::Write {
+        text += &format!("fn store_{name}(index: u32, packet: Packet) {{ }}\n");
+    }
+    text
+}
+
+/// The quads of a packet of float32 in an array.
+fn quads<'a>(variant: &Variant, array: &'a str) -> impl Iterator<Item = String> + use<'a> {
+    let quads = variant.quads();
+    (0..quads).map(move |k| match quads {
+        1 => format!("{array}[index]"),
+        _ => format!("{array}[{quads}u * index + {k}u]"),
+    })
+}
+
+/// The body of a function that loads a packet of float32.
+fn load(variant: &Variant, from: &str) -> String {
+    format!("return Packet({});", quads(variant, from).collect::<Vec<_>>().join(", "))
+}
+
+/// The body of a function that stores a packet of float32.
+fn store(variant: &Variant, to: &str) -> String {
+    let stores = quads(variant, to).enumerate().map(|(k, quad)| format!("{quad} = packet[{k}];"));
+    stores.collect::<Vec<_>>().join(" ")
 }
 
 /// The functions that read an element of a layer's vector, and set it: in a buffer with the layer's other vectors, or in

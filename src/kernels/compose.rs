@@ -2,9 +2,9 @@
 
 use super::declare::declarations;
 use super::files::FILES;
+use super::halves;
 use super::unroll::unroll;
 use super::variant::Variant;
-use crate::plan::Kernel;
 
 /// The name and full WGSL source of every shader that the layer may hand to a device: to validate, translate or read.
 pub fn shaders() -> Vec<(String, String)> {
@@ -14,14 +14,16 @@ pub fn shaders() -> Vec<(String, String)> {
 /// The shader: declarations of the variant, then its files (module scope has no order), with loops over quads and
 /// statistics unrolled.
 pub(crate) fn source(variant: &Variant) -> String {
-    let files = files_of(variant.kernel);
+    let files = files_of(variant);
     let source = files.iter().rev().fold(declarations(variant), |source, file| source + "\n" + text_of(file));
     unroll(unroll(source, "k", "QUADS", variant.quads()), "s", "STATS", variant.stats())
 }
 
-/// The kernel's file, and those that it stands on.
-fn files_of(kernel: Kernel) -> Vec<&'static str> {
-    let mut files = vec![kernel.row().file];
+/// The files of the kernel, of its activation and of what its tensors are stored by, and those that they stand on.
+fn files_of(variant: &Variant) -> Vec<&'static str> {
+    let mut files = vec![variant.kernel.row().file];
+    files.extend(variant.fused.file());
+    files.extend(halves::codec(variant.stored.storage));
     let mut next = 0;
     while next < files.len() {
         for import in imports(text_of(files[next])) {
@@ -71,8 +73,9 @@ mod tests {
 
     #[test]
     fn every_file_is_of_use() {
+        let all = Variant::all();
         for (file, _) in FILES {
-            let used = Kernel::ALL.iter().any(|kernel| files_of(*kernel).contains(file));
+            let used = all.iter().any(|variant| files_of(variant).contains(file));
             assert!(used, "{file} is part of no shader");
         }
     }

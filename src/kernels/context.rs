@@ -111,9 +111,12 @@ impl Context {
     /// # Errors
     /// [`PipelineError`], for the first pipeline that the device refuses.
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
-        for stage in plans.iter().flat_map(Plan::stages) {
-            let variant = Variant::new(stage.kernel, &stage.grid, true, Aliasing::Disjoint);
-            let key = Key::new(variant, &stage.grid, false);
+        let keys = plans.iter().flat_map(|plan| {
+            plan.stages().iter().map(move |stage| {
+                Key::new(Variant::new(plan, stage, true, Aliasing::Disjoint), &stage.grid, false)
+            })
+        });
+        for key in keys {
             let slot = self.slot(key);
             if lock(&slot).is_none() {
                 self.check(&key)?;

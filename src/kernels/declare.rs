@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::access;
 use super::table::{Access, Element, Role};
 use super::variant::Variant;
+use super::{access, halves};
 use crate::plan::View;
 
 /// The declarations that a variant's files stand on.
@@ -17,8 +17,9 @@ pub(super) fn declarations(variant: &Variant) -> String {
     let (bits, any) = if stat == "f32" { ("u32", "s") } else { ("vec4<u32>", "s.x") };
     let values = if planes { packet.min(4) } else { 1 };
     let collapsed = if planes && packet > 1 { "sum_of_four(sum)" } else { "sum" };
+    let enable = if variant.stored.half_access { "enable f16;\n" } else { "" };
     let mut text = format!(
-        "// {}: src/kernels/compose.rs makes these declarations, the files of shaders/ follow.\n\
+        "{enable}// {}: src/kernels/compose.rs makes these declarations, the files of shaders/ follow.\n\
          alias Quad = {quad};\n\
          alias Stat = {stat};\n\
          alias Bits = {bits};\n\
@@ -31,6 +32,13 @@ pub(super) fn declarations(variant: &Variant) -> String {
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
         variant.name(),
     );
+    if variant.stored.storage.is_half() {
+        let _ = writeln!(text, "alias Halves = {};", if packet == 1 { "u32" } else { "vec4<u32>" });
+    }
+    let bools = if packet == 1 { "bool" } else { "vec4<bool>" };
+    let quad_bits = if packet == 1 { "u32" } else { "vec4<u32>" };
+    let _ = writeln!(text, "alias QuadBits = {quad_bits};\nalias QuadBools = {bools};");
+    text += &variant.fused.declarations(quad);
     if let Some(item) = kernel.row().item {
         let (name, merge, load) = (item.name, item.merge, item.load);
         let _ = writeln!(text, "alias Item = {name};");
@@ -41,22 +49,29 @@ pub(super) fn declarations(variant: &Variant) -> String {
         }
     }
     for (role, access) in variant.bindings() {
-        text += &binding(role, access);
+        text += &binding(variant, role, access);
     }
     text + &access::functions(variant)
 }
 
-fn binding(role: Role, access: Access) -> String {
+fn binding(variant: &Variant, role: Role, access: Access) -> String {
     let (group, binding) = role.place();
     let mode = match access {
         Access::Read => "read",
         Access::Write => "read_write",
     };
     let element = match role.element() {
+        Element::Packet if variant.stored.storage.is_half() => halves::element(variant, used(variant, role)),
         Element::Packet => "Quad",
         Element::Stat => "Stat",
         Element::Count | Element::Word => "Bits",
     };
     let name = role.name();
     format!("@group({group}) @binding({binding}) var<storage, {mode}> {name}: array<{element}>;\n")
+}
+
+/// What the kernel does with a binding, whatever access WebGPU wants it to have beside others of its buffer.
+fn used(variant: &Variant, role: Role) -> Access {
+    let bindings = variant.kernel.row().bindings;
+    bindings.iter().find(|(bound, _)| *bound == role).map_or(Access::Read, |&(_, access)| access)
 }

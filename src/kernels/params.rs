@@ -26,6 +26,8 @@ pub(crate) struct Params {
     pub accumulate: u32,
     pub unbiased: f32,
     pub eps: f32,
+    pub slope: f32,
+    pub accumulate_residual: u32,
     pub momentum: f32,
 }
 

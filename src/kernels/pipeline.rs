@@ -27,8 +27,9 @@ pub(crate) struct Key {
 
 impl Key {
     pub fn new(variant: Variant, grid: &Grid, frozen: bool) -> Self {
-        let reads = |role| variant.kernel.row().bindings.iter().any(|(bound, _)| *bound == role);
-        let frozen = frozen && reads(Role::Input) && reads(Role::InputGradient);
+        let row = variant.kernel.row();
+        let reads_input = row.bindings.iter().any(|(bound, _)| *bound == Role::Input);
+        let frozen = frozen && reads_input && row.writes_gradients();
         Self { variant, workgroup: grid.workgroup, tile: grid.tile, frozen }
     }
 
@@ -61,7 +62,7 @@ impl Pipeline {
             label: Some(&name),
             source: wgpu::ShaderSource::Wgsl(key.source().into()),
         };
-        let module = if runtime_checks {
+        let module = if runtime_checks || key.variant.fused.is_custom() {
             device.create_shader_module(shader)
         } else {
             // SAFETY: no index of the shader is out of range, no divisor is zero, and every loop ends.
@@ -69,18 +70,27 @@ impl Pipeline {
             //   is n steps from the end of its slice; `prepare` binds exactly the piece's bytes after `params.first`
             //   packets, which are fewer than the offset's granule has bytes; the packet divides both (frame.rs,
             //   binding.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            // - Tensors of 16-bit values: the packet's index times its bytes is in the tensor as above, and elements are as
+            //   long as a packet or divide it. A packet of one value is half of the word index / 2, which the bytes bound
+            //   are rounded up to hold (`Shape::bytes_of`), or, as an f16, an element of its own. A store changes no bit of
+            //   the other half, whoever writes that meanwhile.
             // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, records,
             //   gradients): indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
             //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
             //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
             // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from
             //   built-in values.
+            // - The files of shaders/epilogue index nothing but packets, by k < QUADS, and tensors by the index that their
+            //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do
+            //   anything, and keeps the checks (above).
             // - Groups of a dispatch beyond params.groups return at once.
-            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS.
-            // - Workgroup memory: indexed by invocation < WORKGROUP, and invocation + half < 2 · half ≤ WORKGROUP.
+            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
+            //   STATS, since params.zero is 0.
+            // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
+            //   or of invocation + half < 2 · half ≤ WORKGROUP.
             // - Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so are params.plane (debug
             //   assertions of params.rs) and tiles(), which is at least 1 where there are slots.
-            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
+            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
             //   `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }

@@ -1,6 +1,7 @@
 //! The table of kernels: for each its file, what it binds and how, and what its workgroups reduce. WGSL declarations,
 //! bind-group layouts and entries all come from it.
 
+use super::fused::Fused;
 use crate::plan::Kernel;
 use crate::tensor::Aliasing;
 use Access::{Read, Write};
@@ -27,6 +28,8 @@ pub(crate) enum Role {
     InputGradient,
     WeightGradient,
     BiasGradient,
+    Residual,
+    ResidualGradient,
 }
 
 /// What an element of a binding is.
@@ -62,6 +65,8 @@ impl Role {
             InputGradient => (1, 3),
             WeightGradient => (1, 4),
             BiasGradient => (1, 5),
+            Residual => (1, 6),
+            ResidualGradient => (1, 7),
         }
     }
 
@@ -84,6 +89,8 @@ impl Role {
             InputGradient => "dx",
             WeightGradient => "weight_gradient",
             BiasGradient => "bias_gradient",
+            Residual => "z",
+            ResidualGradient => "dz",
         }
     }
 
@@ -94,7 +101,7 @@ impl Role {
 
     pub fn element(self) -> Element {
         match self {
-            Input | Output | OutputGradient | InputGradient => Element::Packet,
+            Input | Output | OutputGradient | InputGradient | Residual | ResidualGradient => Element::Packet,
             Batches => Element::Count,
             Layer => Element::Word,
             _ => Element::Stat,
@@ -132,9 +139,22 @@ pub(crate) struct Entry {
     pub item: Option<Item>,
     /// What it binds.
     pub bindings: &'static [(Role, Access)],
+    /// What it binds by what is fused into it.
+    pub optional: &'static [(Role, Access)],
     /// The tensor that is read, and the one that may take its place.
     pub in_place: Option<(Role, Role)>,
 }
+
+/// What forward kernels that write y bind where there is a residual.
+const EPILOGUE: &[(Role, Access)] = &[(Residual, Read)];
+/// What backward kernels bind that only read tensors.
+const DERIVATIVE: &[(Role, Access)] = &[(Residual, Read), (Output, Read)];
+/// What backward kernels bind that write tensors.
+const GRADIENTS: &[(Role, Access)] =
+    &[(Residual, Read), (Output, Read), (InputGradient, Write), (ResidualGradient, Write)];
+/// The same of the one that needs no x by itself.
+const FROZEN_GRADIENTS: &[(Role, Access)] =
+    &[(Input, Read), (Residual, Read), (Output, Read), (InputGradient, Write), (ResidualGradient, Write)];
 
 impl Entry {
     /// Whether it binds a vector of the layer.
@@ -142,19 +162,40 @@ impl Entry {
         self.bindings.iter().any(|(role, _)| role.of_layer().is_some())
     }
 
+    /// Whether it writes gradients of tensors.
+    pub fn writes_gradients(&self) -> bool {
+        self.optional.iter().any(|(role, _)| *role == ResidualGradient)
+    }
+
+    /// What it binds with this fused into it.
+    pub fn bindings_with(&self, fused: &Fused) -> impl Iterator<Item = (Role, Access)> {
+        let optional = self.optional.iter().filter(|(role, _)| fused.binds(*role));
+        self.bindings.iter().chain(optional).copied()
+    }
+
+    /// The tensor that is read, and the one that takes its place under an aliasing.
+    pub fn replaced(&self, aliasing: Aliasing) -> Option<(Role, Role)> {
+        match aliasing {
+            Aliasing::Disjoint | Aliasing::SameBuffer => None,
+            Aliasing::InPlace => self.in_place,
+            Aliasing::ResidualInPlace if self.writes_gradients() => Some((OutputGradient, ResidualGradient)),
+            Aliasing::ResidualInPlace => Some((Residual, Output)),
+        }
+    }
+
     /// How what it writes may lie to what it reads: only what it writes into a buffer of the caller's may lie in one that
     /// it reads.
-    pub fn aliasings(&self) -> impl Iterator<Item = Aliasing> + use<> {
-        let reads = self.bindings.iter().any(|(_, access)| *access == Read);
-        let writes = |&(role, access)| access == Write && !matches!(role, Partials | Means);
-        let shares = reads && self.bindings.iter().any(writes);
-        [
-            Some(Aliasing::Disjoint),
-            shares.then_some(Aliasing::SameBuffer),
-            self.in_place.is_some().then_some(Aliasing::InPlace),
-        ]
-        .into_iter()
-        .flatten()
+    pub fn aliasings(&self, fused: &Fused) -> Vec<Aliasing> {
+        let all: Vec<_> = self.bindings_with(fused).collect();
+        let reads = all.iter().any(|(_, access)| *access == Read);
+        let writes = |&(role, access): &_| access == Write && !matches!(role, Partials | Means);
+        let bound = |role| all.iter().any(|(bound, _)| *bound == role);
+        let shares = reads && all.iter().any(writes);
+        let replaces =
+            |aliasing| self.replaced(aliasing).is_some_and(|(read, written)| bound(read) && bound(written));
+        let both = [Aliasing::InPlace, Aliasing::ResidualInPlace].into_iter().filter(|&a| replaces(a));
+        let shares = shares.then_some(Aliasing::SameBuffer);
+        [Aliasing::Disjoint].into_iter().chain(shares).chain(both).collect()
     }
 }
 
@@ -222,13 +263,7 @@ impl Kernel {
             Kernel::InputGradient => (
                 "input_gradient",
                 None,
-                &[
-                    (Input, Read),
-                    (OutputGradient, Read),
-                    (InputGradient, Write),
-                    (Saved, Read),
-                    (Means, Read),
-                ],
+                &[(Input, Read), (OutputGradient, Read), (Saved, Read), (Means, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
             Kernel::CachedGradient => gradient_row("cached_gradient"),
@@ -236,14 +271,28 @@ impl Kernel {
             Kernel::FrozenGradient => (
                 "frozen_gradient",
                 None,
-                &[(OutputGradient, Read), (InputGradient, Write), (Saved, Read)],
+                &[(OutputGradient, Read), (Saved, Read)],
                 Some((OutputGradient, InputGradient)),
             ),
             Kernel::GatherMoments => ("gather_moments", MOMENTS, &[(Partials, Write), (Record, Write)], None),
             Kernel::GatherSums => ("gather_sums", SUMS, &[(Partials, Write), (Record, Write)], None),
         };
         let entry = if file == "normalize" { "normalize_tensor" } else { file };
-        Entry { file, entry, item, bindings, in_place }
+        Entry { file, entry, item, bindings, optional: self.optional(), in_place }
+    }
+
+    fn optional(self) -> &'static [(Role, Access)] {
+        match self {
+            Kernel::Normalize | Kernel::Evaluate | Kernel::Cached | Kernel::Persistent => EPILOGUE,
+            Kernel::SplitSums => DERIVATIVE,
+            Kernel::InputGradient | Kernel::CachedGradient | Kernel::PersistentGradient => GRADIENTS,
+            Kernel::FrozenGradient => FROZEN_GRADIENTS,
+            Kernel::SplitMoments
+            | Kernel::GatherMoments
+            | Kernel::GatherSums
+            | Kernel::Finalize
+            | Kernel::FinalizeGradients => &[],
+        }
     }
 }
 
@@ -257,7 +306,6 @@ fn gradient_row(file: &'static str) -> Row {
         &[
             (Input, Read),
             (OutputGradient, Read),
-            (InputGradient, Write),
             (Saved, Read),
             (WeightGradient, Write),
             (BiasGradient, Write),

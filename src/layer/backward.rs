@@ -1,26 +1,30 @@
 //! Backward: the gradients of a forward step.
 
-use std::sync::Arc;
-
-use super::bindings::{Bindings, Source, ranges, tensors};
+use super::backward_tensors::{Other, Tensors};
 use super::prepared::Prepared;
 use super::saved::Forward;
 use super::{BatchNorm, ForwardStep, PrepareError, Statistics, Step};
-use crate::kernels::{Params, Range, Role};
-use crate::plan::{Op, Plan, PlanRequest, Work};
-use crate::tensor::{BindingError, Bound, BoundTensor, Tensor, TensorBinding, check_overlaps};
+use crate::kernels::Params;
+use crate::plan::{Op, Plan, PlanRequest, PreActivation, Work};
+use crate::tensor::{Bound, Tensor, TensorBinding};
 
-/// The tensors of a backward step. Offsets and usage as [`Training`](crate::Training)'s.
+/// The tensors of a backward step. Offsets, usage and storage type as the forward step's: see
+/// [`Training`](crate::Training).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Backward<'a> {
     output_gradient: TensorBinding<'a>,
     input: Option<TensorBinding<'a>>,
+    output: Option<TensorBinding<'a>>,
+    residual: Option<TensorBinding<'a>>,
+    pre_activation: Option<PreActivation>,
     input_gradient: Option<TensorBinding<'a>>,
+    residual_gradient: Option<TensorBinding<'a>>,
     weight_gradient: Option<wgpu::BufferBinding<'a>>,
     bias_gradient: Option<wgpu::BufferBinding<'a>>,
     parameter_gradients: Option<wgpu::BufferBinding<'a>>,
     accumulate: bool,
+    accumulate_residual: bool,
     plan: PlanRequest,
 }
 
@@ -30,11 +34,16 @@ impl<'a> Backward<'a> {
         Self {
             output_gradient: output_gradient.into(),
             input: None,
+            output: None,
+            residual: None,
+            pre_activation: None,
             input_gradient: None,
+            residual_gradient: None,
             weight_gradient: None,
             bias_gradient: None,
             parameter_gradients: None,
             accumulate: false,
+            accumulate_residual: false,
             plan: PlanRequest::default(),
         }
     }
@@ -44,10 +53,40 @@ impl<'a> Backward<'a> {
         Self { input: Some(input.into()), ..self }
     }
 
+    /// z, where it is not where the forward step read it: a copy, as of x. It is read where
+    /// [`Plan::kept`] says so.
+    pub fn residual(self, residual: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual: Some(residual.into()), ..self }
+    }
+
+    /// y, where it is not where the forward step wrote it: a copy, as of x. It is read where
+    /// [`Plan::kept`] says so.
+    pub fn output(self, output: impl Into<TensorBinding<'a>>) -> Self {
+        Self { output: Some(output.into()), ..self }
+    }
+
+    /// How to know what the activation was given. By default, what reads the fewest tensors: x, and the residual, from
+    /// which it is computed again; but y for ReLU and leaky ReLU (of a slope of at least 0) where there is a residual, or
+    /// where x is not needed for anything else.
+    pub fn pre_activation(self, pre_activation: PreActivation) -> Self {
+        Self { pre_activation: Some(pre_activation), ..self }
+    }
+
     /// dx, to be written; the same range as dy to work in place, or one that overlaps nothing. Leave it out where nothing
     /// before the layer learns.
     pub fn input_gradient(self, gradient: impl Into<TensorBinding<'a>>) -> Self {
         Self { input_gradient: Some(gradient.into()), ..self }
+    }
+
+    /// dz, the gradient of the residual, to be written; the same range as dy to work in place where dx is elsewhere, or one
+    /// that overlaps nothing.
+    pub fn residual_gradient(self, gradient: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual_gradient: Some(gradient.into()), ..self }
+    }
+
+    /// Whether to add to dz instead of overwriting it. It must not take the place of dy then.
+    pub fn accumulate_residual(self, accumulate: bool) -> Self {
+        Self { accumulate_residual: accumulate, ..self }
     }
 
     /// The weight's gradient, C float32.
@@ -102,96 +141,14 @@ impl<'a> Backward<'a> {
     }
 }
 
-/// The tensors of a backward step, checked.
-struct Tensors {
-    work: Work,
-    output_gradient: BoundTensor,
-    input: Option<BoundTensor>,
-    input_gradient: Option<BoundTensor>,
-    weight_gradient: Option<Bound>,
-    bias_gradient: Option<Bound>,
-}
-
-impl Tensors {
-    fn all(&self) -> impl Iterator<Item = (Role, &BoundTensor)> {
-        let tensors = [
-            (Role::OutputGradient, Some(&self.output_gradient)),
-            (Role::Input, self.input.as_ref()),
-            (Role::InputGradient, self.input_gradient.as_ref()),
-        ];
-        tensors.into_iter().filter_map(|(role, tensor)| Some((role, tensor?)))
-    }
-
-    fn parameter_gradients(&self) -> impl Iterator<Item = (Role, &Bound)> {
-        let gradients = [
-            (Role::WeightGradient, self.weight_gradient.as_ref()),
-            (Role::BiasGradient, self.bias_gradient.as_ref()),
-        ];
-        gradients.into_iter().filter_map(|(role, bound)| Some((role, bound?)))
-    }
-
-    fn bindings<'a>(&'a self, saved: wgpu::BufferBinding<'a>, other: &'a Other) -> Bindings<'a> {
-        tensors(self.all())
-            .chain(ranges(self.parameter_gradients()))
-            .chain([(Role::Saved, Source::Range(saved))])
-            .chain(other.source())
-            .collect()
-    }
-
-    /// That gradients overlap nothing else: none of the layer's vectors either, nor what the forward step saved.
-    fn check_gradients(&self, forward: &Forward<'_>, other: &Other) -> Result<(), BindingError> {
-        let gradients = self.input_gradient.iter().flat_map(BoundTensor::bounds);
-        let parameters = self.parameter_gradients().map(|(_, bound)| bound);
-        let written = gradients.chain(parameters).chain(other.record());
-        let tensors = self.input.iter().chain([&self.output_gradient]).flat_map(BoundTensor::bounds);
-        let read = tensors.chain(forward.vectors.iter().map(|(_, bound)| bound));
-        let in_place = Some((Tensor::OutputGradient, Tensor::InputGradient));
-        check_overlaps(&written.collect::<Vec<_>>(), &read.collect::<Vec<_>>(), in_place)
-    }
-
-    fn gradients(&self) -> [(Tensor, bool); 3] {
-        [
-            (Tensor::InputGradient, self.input_gradient.is_some()),
-            (Tensor::WeightGradient, self.weight_gradient.is_some()),
-            (Tensor::BiasGradient, self.bias_gradient.is_some()),
-        ]
-    }
-}
-
-/// What a step of a part of a batch binds beside its tensors.
-#[derive(Debug)]
-pub(super) enum Other {
-    None,
-    /// The record that gradient sums go to.
-    Record(Bound),
-    /// What finalizing them left for dx.
-    Means(Arc<Range>),
-}
-
-impl Other {
-    fn record(&self) -> Option<&Bound> {
-        match self {
-            Self::Record(bound) => Some(bound),
-            _ => None,
-        }
-    }
-
-    fn source(&self) -> Option<(Role, Source<'_>)> {
-        match self {
-            Self::None => None,
-            Self::Record(bound) => Some((Role::Record, Source::Range(bound.binding()))),
-            Self::Means(range) => Some((Role::Means, Source::Range(range.binding()))),
-        }
-    }
-}
-
 /// A prepared backward, or a part of one
 /// ([`BatchNorm::prepare_gradient_sums`](crate::BatchNorm::prepare_gradient_sums),
-/// [`BatchNorm::prepare_input_gradient`](crate::BatchNorm::prepare_input_gradient)), to be recorded after its forward step, any number of times.
+/// [`BatchNorm::prepare_input_gradient`](crate::BatchNorm::prepare_input_gradient)), to be recorded after its forward
+/// step, any number of times.
 #[derive(Debug)]
 pub struct BackwardStep {
     prepared: Prepared,
-    gradients: [(Tensor, bool); 3],
+    gradients: [(Tensor, bool); 4],
     other: Other,
     id: u64,
 }
@@ -211,7 +168,7 @@ impl BackwardStep {
     }
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone; the same gradients must be wanted.
-    /// `accumulate` and `plan` stay what they were.
+    /// What is accumulated, the plan, and how the activation's input is known stay what they were.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
@@ -225,10 +182,10 @@ impl BackwardStep {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
-        let tensors = layer.backward_tensors(&forward, &backward, part(self.plan().op()), &self.other)?;
+        let tensors = layer.backward_tensors(&forward, &backward, |_| self.plan().work(), &self.other)?;
         for ((tensor, required), (_, given)) in self.gradients.into_iter().zip(tensors.gradients()) {
             if required != given {
-                return Err(PrepareError::OtherGradients { tensor, required });
+                return Err(PrepareError::OtherTensors { tensor, required });
             }
         }
         self.prepared.bind(&tensors.bindings(forward.saved, &self.other))
@@ -242,11 +199,6 @@ impl BackwardStep {
     pub fn dispatches(&self) -> Vec<super::DispatchDescription> {
         self.prepared.dispatches()
     }
-}
-
-/// What a step of this kind is of, where it is that of a part of a batch.
-fn part(op: Op) -> Option<Op> {
-    (!matches!(op, Op::Backward { .. })).then_some(op)
 }
 
 impl Step for BackwardStep {
@@ -288,29 +240,36 @@ impl BatchNorm {
         part: Option<Op>,
         other: Other,
     ) -> Result<BackwardStep, PrepareError> {
-        let (accumulate, request) = (backward.accumulate, backward.plan);
         let forward = forward.forward();
-        let tensors = self.backward_tensors(&forward, &backward, part, &other)?;
+        let of_part = |work: Work| Work { op: part.unwrap_or(work.op), ..work };
+        let tensors = self.backward_tensors(&forward, &backward, of_part, &other)?;
         let all = tensors.all().map(|(_, tensor)| tensor);
-        let plan = self.plan(tensors.work, forward.shape, all, request)?;
+        let plan = self.plan(tensors.work, forward.shape, all, backward.plan)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
-            accumulate: accumulate.into(),
+            accumulate: backward.accumulate.into(),
+            accumulate_residual: backward.accumulate_residual.into(),
+            slope: forward.work.epilogue.activation.slope(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
         let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(forward.saved, &other))?;
         Ok(BackwardStep { prepared, gradients: tensors.gradients(), other, id: self.id })
     }
 
+    /// What a backward binds, checked: of the forward step's tensors those that the work reads, which `fixed` may have
+    /// decided before.
     fn backward_tensors(
         &self,
         forward: &Forward<'_>,
         backward: &Backward<'_>,
-        part: Option<Op>,
+        fixed: impl Fn(Work) -> Work,
         other: &Other,
     ) -> Result<Tensors, PrepareError> {
         if forward.id != self.id {
             return Err(PrepareError::OtherLayer);
+        }
+        if backward.residual_gradient.is_some() && forward.residual.is_none() {
+            return Err(PrepareError::NoResidual);
         }
         let (shape, work) = (forward.shape, forward.work);
         let tensor = |tensor, binding: &_| self.tensor(tensor, binding, shape, work);
@@ -320,24 +279,31 @@ impl BatchNorm {
             [&backward.weight_gradient, &backward.bias_gradient],
             &backward.parameter_gradients,
         )?;
-        let input_gradient = optional(Tensor::InputGradient, &backward.input_gradient)?;
-        let learns = weight_gradient.is_some() || bias_gradient.is_some();
-        let apply = input_gradient.is_some();
-        let reduce = learns || (apply && forward.statistics == Statistics::Batch);
-        let op = part.unwrap_or(Op::Backward { reduce, apply });
         let mut tensors = Tensors {
-            work: Work { op, ..work },
+            work,
             output_gradient: tensor(Tensor::OutputGradient, &backward.output_gradient)?,
             input: None,
-            input_gradient,
+            output: None,
+            residual: None,
+            input_gradient: optional(Tensor::InputGradient, &backward.input_gradient)?,
+            residual_gradient: optional(Tensor::ResidualGradient, &backward.residual_gradient)?,
             weight_gradient,
             bias_gradient,
         };
-        if op.reduces() || op == Op::InputGradient {
-            let given = optional(Tensor::Input, &backward.input)?;
-            tensors.input = Some(self.backward_input(forward, given, &tensors.output_gradient)?);
+        let accumulate = backward.accumulate_residual;
+        tensors.work = fixed(tensors.work_of(forward, backward.pre_activation, accumulate));
+        for tensor in tensors.work.kept() {
+            let (given, forwards) = match tensor {
+                Tensor::Residual => (&backward.residual, forward.residual),
+                Tensor::Output => (&backward.output, Some(forward.output)),
+                _ => (&backward.input, Some(forward.input)),
+            };
+            if let Some(forwards) = forwards {
+                let kept = forward.kept(forwards, optional(tensor, given)?, &tensors.output_gradient)?;
+                *tensors.kept_mut(tensor) = Some(kept);
+            }
         }
-        tensors.check_gradients(forward, other)?;
+        tensors.check_gradients(forward, accumulate, other)?;
         Ok(tensors)
     }
 
@@ -367,30 +333,5 @@ impl BatchNorm {
             gradient(Tensor::WeightGradient, has_weight, weight, 0)?,
             gradient(Tensor::BiasGradient, has_bias, bias, stride)?,
         ])
-    }
-
-    /// x as backward reads it.
-    fn backward_input(
-        &self,
-        forward: &Forward<'_>,
-        given: Option<BoundTensor>,
-        output_gradient: &BoundTensor,
-    ) -> Result<BoundTensor, PrepareError> {
-        let in_place = forward.input.same_ranges(forward.output);
-        let input = given.unwrap_or_else(|| forward.input.clone());
-        if input.overlaps(forward.output) {
-            return Err(match in_place {
-                true => PrepareError::Overwritten,
-                false => PrepareError::ForwardsTensor { tensor: Tensor::Input, given: Tensor::Output },
-            });
-        }
-        // A copy of x may be dy, too.
-        if output_gradient.overlaps(&input) && input.overlaps(forward.input) {
-            return Err(PrepareError::ForwardsTensor {
-                tensor: Tensor::OutputGradient,
-                given: Tensor::Input,
-            });
-        }
-        Ok(input)
     }
 }

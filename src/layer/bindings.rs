@@ -2,8 +2,8 @@
 
 use super::PrepareError;
 use super::prepared::Prepared;
-use crate::kernels::{Access, Role};
-use crate::plan::{SAVED_VECTORS, Stage, vector_stride};
+use crate::kernels::{Access, Fused, Role};
+use crate::plan::{Plan, SAVED_VECTORS, Stage, vector_stride};
 use crate::tensor::{Aliasing, Bound, BoundTensor};
 
 /// What there is for a role.
@@ -28,10 +28,10 @@ impl Prepared {
         stage: &Stage,
         all: &Bindings<'a>,
     ) -> Result<StageBindings<'a>, PrepareError> {
-        let row = stage.kernel.row();
+        let (row, fused) = (stage.kernel.row(), Fused::of(&self.plan.work(), stage.kernel));
         let wanted = |role: &Role| match role {
             Role::Layer => row.binds_layer(),
-            role => row.bindings.iter().any(|(bound, _)| bound == role),
+            role => row.bindings_with(&fused).any(|(bound, _)| bound == *role),
         };
         let bind = |(role, source): &(Role, Source<'a>)| {
             let range = match source {
@@ -76,19 +76,21 @@ pub(super) fn of<'a, 'b>(bindings: &'b StageBindings<'a>, role: Role) -> Option<
 
 /// How what the stage writes lies to what it reads, by the table of kernels; the layer's vectors in one buffer are one
 /// binding.
-pub(super) fn aliasing(stage: &Stage, joint: bool, bindings: &StageBindings<'_>) -> Aliasing {
-    let row = stage.kernel.row();
+pub(super) fn aliasing(plan: &Plan, stage: &Stage, joint: bool, bindings: &StageBindings<'_>) -> Aliasing {
+    let (row, fused) = (stage.kernel.row(), Fused::of(&plan.work(), stage.kernel));
     let bound = |role| of(bindings, role).expect("every role of a planned stage is bound");
-    if let Some((read, written)) = row.in_place {
-        let (read, written) = (bound(read), bound(written));
-        if read.buffer == written.buffer && read.offset == written.offset {
-            return Aliasing::InPlace;
+    for aliasing in row.aliasings(&fused) {
+        if let Some((read, written)) = row.replaced(aliasing) {
+            let (read, written) = (bound(read), bound(written));
+            if read.buffer == written.buffer && read.offset == written.offset {
+                return aliasing;
+            }
         }
     }
-    let apart = || row.bindings.iter().filter(|(role, _)| !(joint && role.of_layer().is_some()));
-    let mixed = apart().any(|&(read, access)| {
+    let apart = || row.bindings_with(&fused).filter(|(role, _)| !(joint && role.of_layer().is_some()));
+    let mixed = apart().any(|(read, access)| {
         let writes =
-            |&(role, access): &(_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
+            |(role, access): (_, _)| access == Access::Write && bound(role).buffer == bound(read).buffer;
         access == Access::Read && apart().any(writes)
     });
     if mixed { Aliasing::SameBuffer } else { Aliasing::Disjoint }

@@ -94,12 +94,18 @@ pub enum PrepareError {
     /// The forward step was prepared by another layer.
     #[error("the backward of a step must be prepared by the layer that prepared the step")]
     OtherLayer,
-    /// The forward step works in place: when backward needs x, y has taken its place.
+    /// The forward step works in place: when backward needs x or the residual, y has taken its place.
     #[error(
-        "input: the step was prepared in place and overwrites x, which backward reads: keep a copy of x and pass it \
-         with Backward::input, or prepare the forward step with another output"
+        "{tensor}: the step was prepared with y in its place, and backward reads it: keep a copy and pass it with \
+         Backward::{tensor}, or prepare the forward step with another output"
     )]
-    Overwritten,
+    Overwritten {
+        /// [`Tensor::Input`] or [`Tensor::Residual`].
+        tensor: Tensor,
+    },
+    /// A gradient of the residual is asked for, of a forward step that has none.
+    #[error("residual_gradient: the forward step was prepared without a residual")]
+    NoResidual,
     /// A tensor of backward lies where the forward step has another one.
     #[error("{tensor}: the binding overlaps the forward step's {given}: {tensor} is another tensor")]
     ForwardsTensor {
@@ -148,10 +154,10 @@ pub enum PrepareError {
         /// The tensor.
         tensor: Tensor,
     },
-    /// A step is rebound to more or fewer gradients than it was prepared for.
+    /// A step is rebound to more or fewer tensors than it was prepared for.
     #[error("{tensor}: the step was prepared {}: prepare another", if *required { "with it" } else { "without it" })]
-    OtherGradients {
-        /// The gradient.
+    OtherTensors {
+        /// The tensor.
         tensor: Tensor,
         /// Whether it was there when the step was prepared.
         required: bool,

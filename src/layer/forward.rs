@@ -8,10 +8,19 @@ use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
-use crate::tensor::{Bound, BoundTensor, Shape, Tensor, TensorBinding, check_overlaps};
+use crate::tensor::{Bound, BoundTensor, Shape, Tensor, check_overlaps};
+
+/// The tensors of a forward step, checked.
+#[derive(Debug)]
+struct Tensors {
+    input: BoundTensor,
+    output: BoundTensor,
+    residual: Option<BoundTensor>,
+}
 
 /// A prepared training step or evaluation, or the application of statistics to a part of a batch
-/// ([`BatchNorm::prepare_apply`](crate::BatchNorm::prepare_apply)), to be recorded any number of times: each reads its input, weight and bias anew
+/// ([`BatchNorm::prepare_apply`](crate::BatchNorm::prepare_apply)), to be recorded any number of times: each reads its
+/// input, weight and bias anew
 /// and, as prepared, moves the running statistics.
 ///
 /// What it saves for its backward is its own until it is dropped: submit what was recorded of it before.
@@ -23,8 +32,7 @@ pub struct ForwardStep {
     statistics: Statistics,
     /// The layer's vectors, and saved statistics in a buffer of the caller's.
     vectors: Vec<(Role, Bound)>,
-    input: BoundTensor,
-    output: BoundTensor,
+    tensors: Tensors,
     /// The layer's.
     id: u64,
 }
@@ -43,28 +51,31 @@ impl ForwardStep {
         &self.prepared.plan
     }
 
-    /// Binds other tensors under the same plan, at the cost of bind groups alone. Tensors that lie to each other as those
-    /// before did (in place, in the same buffer, or in buffers of their own) need no other pipeline. A backward that was
-    /// prepared before still reads the input it was prepared with: rebind it too. Tensors in several ranges must end where
-    /// those before did.
+    /// Binds other tensors under the same plan, at the cost of bind groups alone: those of a [`Training`] or an
+    /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. Tensors
+    /// that lie to each other as those before did (in place, in the same buffer, or in buffers of their own) need no other
+    /// pipeline, and tensors in several ranges must end where those before did. A backward that was prepared before still
+    /// reads the tensors it was prepared with: rebind it too.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
-    pub fn rebind<'a, 'b>(
+    pub fn rebind<'a>(
         &mut self,
         layer: &BatchNorm,
-        input: impl Into<TensorBinding<'a>>,
-        output: impl Into<TensorBinding<'b>>,
+        tensors: impl Into<Training<'a>>,
     ) -> Result<(), PrepareError> {
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
         let (work, shape) = (self.plan().work(), self.plan().shape());
-        let (input, output) =
-            layer.forward_tensors(work, shape, &input.into(), &output.into(), &self.vectors)?;
+        let tensors = layer.forward_tensors(work, shape, &tensors.into(), &self.vectors)?;
+        let required = self.tensors.residual.is_some();
+        if tensors.residual.is_some() != required {
+            return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
+        }
         let saved = self.saved.binding();
-        self.prepared.bind(&forward_bindings(&input, &output, &self.vectors, saved))?;
-        (self.input, self.output) = (input, output);
+        self.prepared.bind(&tensors.bindings(&self.vectors, saved))?;
+        self.tensors = tensors;
         Ok(())
     }
 
@@ -79,8 +90,9 @@ impl ForwardStep {
             statistics: self.statistics,
             saved: self.saved.binding(),
             vectors: &self.vectors,
-            input: &self.input,
-            output: &self.output,
+            input: &self.tensors.input,
+            residual: self.tensors.residual.as_ref(),
+            output: &self.tensors.output,
             id: self.id,
         }
     }
@@ -102,27 +114,20 @@ impl Step for ForwardStep {
     }
 }
 
-fn forward_bindings<'a>(
-    input: &'a BoundTensor,
-    output: &'a BoundTensor,
-    vectors: &'a [(Role, Bound)],
-    saved: wgpu::BufferBinding<'a>,
-) -> Bindings<'a> {
-    let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-    tensors([(Role::Input, input), (Role::Output, output)])
-        .chain([(Role::Saved, Source::Range(saved))])
-        .chain(ranges(vectors.map(|(role, bound)| (*role, bound))))
-        .collect()
-}
+impl Tensors {
+    fn all(&self) -> impl Iterator<Item = (Role, &BoundTensor)> {
+        let Self { input, output, residual } = self;
+        let residual = residual.iter().map(|residual| (Role::Residual, residual));
+        [(Role::Input, input), (Role::Output, output)].into_iter().chain(residual)
+    }
 
-/// A forward step that is to be prepared: what it is for, and what is decided already.
-pub(super) struct ForwardRequest<'a> {
-    pub work: Work,
-    pub statistics: Statistics,
-    pub params: Params,
-    pub input: TensorBinding<'a>,
-    pub output: TensorBinding<'a>,
-    pub plan: PlanRequest,
+    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
+        let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
+        tensors(self.all())
+            .chain([(Role::Saved, Source::Range(saved))])
+            .chain(ranges(vectors.map(|(role, bound)| (*role, bound))))
+            .collect()
+    }
 }
 
 impl BatchNorm {
@@ -156,17 +161,16 @@ impl BatchNorm {
         shape: Shape,
         evaluation: Evaluation<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let Evaluation { input, output, plan } = evaluation;
         let statistics = match self.descriptor.track_running_stats {
             true => Statistics::Running,
             false => Statistics::Batch,
         };
-        let training = Training::new(input, output).statistics(statistics).update_running(false).plan(plan);
+        let training = Training::from(evaluation).statistics(statistics).update_running(false);
         self.prepare_forward(shape, training)
     }
 
     fn prepare_forward(&self, shape: Shape, training: Training<'_>) -> Result<ForwardStep, PrepareError> {
-        let Training { input, output, virtual_batch, statistics, update_running, saved, plan } = training;
+        let Training { virtual_batch, statistics, update_running, ref saved, .. } = training;
         shape.validate(self.features())?;
         if statistics == Statistics::Running && !self.descriptor.track_running_stats {
             return Err(PrepareError::NotTracked);
@@ -181,9 +185,8 @@ impl BatchNorm {
             Some(examples @ 1..) => u64::from(shape.batch()).div_ceil(examples.into()).max(1),
             _ => 1,
         };
-        let saved = self.saved(saved, batches)?;
-        let params = self.forward_params(statistics, update_running);
-        self.forward_step(shape, saved, ForwardRequest { work, statistics, params, input, output, plan })
+        let saved = self.saved(saved.clone(), batches)?;
+        self.forward_step(work, shape, saved, statistics, &training)
     }
 
     /// Where statistics are saved: in the caller's buffer, or else in memory of the context's.
@@ -218,21 +221,29 @@ impl BatchNorm {
         vectors
     }
 
-    /// Checks tensors, plans and binds a forward step.
+    /// Checks tensors, plans and binds a forward step: what `work` says of tensors stored, and with an epilogue, as
+    /// `training` says.
     pub(super) fn forward_step(
         &self,
+        work: Work,
         shape: Shape,
         saved: Arc<Saved>,
-        request: ForwardRequest<'_>,
+        statistics: Statistics,
+        training: &Training<'_>,
     ) -> Result<ForwardStep, PrepareError> {
-        let ForwardRequest { work, statistics, params, input, output, plan } = request;
         let vectors = self.vectors_and(&saved);
-        let (input, output) = self.forward_tensors(work, shape, &input, &output, &vectors)?;
-        let plan = self.plan(work, shape, [&input, &output], plan)?;
-        let bindings = forward_bindings(&input, &output, &vectors, saved.binding());
+        let joint = vectors.iter().any(|(role, _)| *role == Role::Layer);
+        let work = work.storage(training.storage).epilogue(training.epilogue()).separate_vectors(!joint);
+        let tensors = self.forward_tensors(work, shape, training, &vectors)?;
+        let plan = self.plan(work, shape, tensors.all().map(|(_, tensor)| tensor), training.plan)?;
+        let params = Params {
+            slope: training.activation.slope(),
+            ..self.forward_params(statistics, matches!(work.op, Op::Training { update_running: true }))
+        };
+        let bindings = tensors.bindings(&vectors, saved.binding());
         let prepared = Prepared::new(self, plan, params, statistics == Statistics::Running, &bindings)?;
         drop(bindings);
-        Ok(ForwardStep { prepared, saved, statistics, vectors, input, output, id: self.id })
+        Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
     }
 
     /// The plan for tensors in these ranges.
@@ -248,20 +259,22 @@ impl BatchNorm {
         Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
     }
 
-    /// x and y, checked beside the layer's vectors.
+    /// x, y and z, checked beside the layer's vectors.
     fn forward_tensors(
         &self,
         work: Work,
         shape: Shape,
-        input: &TensorBinding<'_>,
-        output: &TensorBinding<'_>,
+        training: &Training<'_>,
         vectors: &[(Role, Bound)],
-    ) -> Result<(BoundTensor, BoundTensor), PrepareError> {
-        let input = self.tensor(Tensor::Input, input, shape, work)?;
-        let output = self.tensor(Tensor::Output, output, shape, work)?;
-        let in_place = Some((Tensor::Input, Tensor::Output));
-        self.check_written(output.bounds(), input.bounds(), vectors, in_place)?;
-        Ok((input, output))
+    ) -> Result<Tensors, PrepareError> {
+        let input = self.tensor(Tensor::Input, &training.input, shape, work)?;
+        let output = self.tensor(Tensor::Output, &training.output, shape, work)?;
+        let residual = training.residual.as_ref();
+        let residual = residual.map(|z| self.tensor(Tensor::Residual, z, shape, work)).transpose()?;
+        let read = [Some(&input), residual.as_ref()].into_iter().flatten();
+        let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
+        self.check_written(output.bounds(), read.flat_map(BoundTensor::bounds), vectors, &in_place)?;
+        Ok(Tensors { input, output, residual })
     }
 
     /// That what is written overlaps nothing else, and none of the layer's vectors, all of which count as written, since
@@ -271,7 +284,7 @@ impl BatchNorm {
         written: impl Iterator<Item = &'a Bound>,
         read: impl Iterator<Item = &'a Bound>,
         vectors: &'a [(Role, Bound)],
-        in_place: Option<(Tensor, Tensor)>,
+        in_place: &[(Tensor, Tensor)],
     ) -> Result<(), PrepareError> {
         let mut written: Vec<&Bound> = written.collect();
         if !written.is_empty() {

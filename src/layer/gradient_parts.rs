@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::backward::Other;
+use super::backward_tensors::Other;
 use super::bindings::{Source, ranges};
 use super::parts::step;
 use super::prepared::Prepared;
@@ -118,7 +118,7 @@ impl BatchNorm {
             roles.into_iter().zip(wanted).filter_map(|(role, bound)| Some((role, bound?))).collect();
         let vectors = self.vectors_and(&finalized.saved);
         let written: Vec<&Bound> = wanted.iter().map(|(_, bound)| bound).chain([&records]).collect();
-        check_overlaps(&written, &vectors.iter().map(|(_, bound)| bound).collect::<Vec<_>>(), None)?;
+        check_overlaps(&written, &vectors.iter().map(|(_, bound)| bound).collect::<Vec<_>>(), &[])?;
         let means = Arc::new(self.context.saved(MEANS_VECTORS * vector_stride(self.features()) * 4));
         let op = Op::FinalizeGradients { records: count };
         let plan = self.plan(op.into(), Shape::rows(0, self.features()), [], PlanRequest::default())?;

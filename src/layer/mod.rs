@@ -1,6 +1,7 @@
 //! What a caller touches: layers, the steps they prepare, and their state.
 
 mod backward;
+mod backward_tensors;
 mod bindings;
 mod buffers;
 mod descriptor;
@@ -26,6 +27,8 @@ pub use gradient_parts::{FinalizeGradients, FinalizeGradientsStep};
 pub use norm::BatchNorm;
 pub use parts::{Finalize, FinalizeStep, Moments, MomentsStep};
 pub use requests::{Evaluation, Statistics, Training};
+#[cfg(feature = "safetensors")]
+pub(crate) use state::NAMED;
 pub(crate) use state::mapped;
-pub use state::{State, read_states};
+pub use state::{LayerStateError, Names, State, StateTensor, TensorError, read_states, set_states};
 pub use step::Step;

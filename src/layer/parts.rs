@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::bindings::{Source, ranges, tensors};
-use super::forward::ForwardRequest;
 use super::prepared::Prepared;
 use super::saved::Saved;
 use super::{BatchNorm, Evaluation, ForwardStep, PrepareError, Statistics, Step};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanError, PlanRequest, Work};
-use crate::tensor::{Shape, Tensor, TensorBinding};
+use crate::tensor::{Shape, StorageType, Tensor, TensorBinding};
 
 /// The moments of a part of a batch, and the record of the caller's that they go to.
 ///
@@ -23,13 +22,15 @@ pub struct Moments<'a> {
     input: TensorBinding<'a>,
     record: wgpu::BufferBinding<'a>,
     accumulate: bool,
+    storage: StorageType,
     plan: PlanRequest,
 }
 
 impl<'a> Moments<'a> {
     /// The moments of x, which overwrite the record.
     pub fn new(input: impl Into<TensorBinding<'a>>, record: wgpu::BufferBinding<'a>) -> Self {
-        Self { input: input.into(), record, accumulate: false, plan: PlanRequest::default() }
+        let (storage, plan) = (StorageType::default(), PlanRequest::default());
+        Self { input: input.into(), record, accumulate: false, storage, plan }
     }
 
     /// Whether to merge with what the record holds instead of overwriting it.
@@ -37,6 +38,11 @@ impl<'a> Moments<'a> {
     /// Counts are float32: exact up to 2²⁴ values, then rounded each time.
     pub fn accumulate(self, accumulate: bool) -> Self {
         Self { accumulate, ..self }
+    }
+
+    /// How the values of x lie in memory, as [`Training::storage`](crate::Training::storage).
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
     }
 
     /// What to fix of the plan.
@@ -162,11 +168,11 @@ impl BatchNorm {
     /// [`PrepareError`] of the shape and the bindings.
     pub fn prepare_moments(&self, shape: Shape, moments: Moments<'_>) -> Result<MomentsStep, PrepareError> {
         shape.validate(self.features())?;
-        let work = Work::from(Op::Moments);
+        let work = Work::from(Op::Moments).storage(moments.storage);
         let input = self.tensor(Tensor::Input, &moments.input, shape, work)?;
         let record = self.bound(Tensor::Moments, &moments.record, self.moments_bytes())?;
         let vectors = self.vectors.bounds();
-        self.check_written([&record].into_iter(), input.bounds(), &vectors, None)?;
+        self.check_written([&record].into_iter(), input.bounds(), &vectors, &[])?;
         let plan = self.plan(work, shape, [&input], moments.plan)?;
         let params = Params {
             accumulate: moments.accumulate.into(),
@@ -203,7 +209,7 @@ impl BatchNorm {
         let records = self.records(Tensor::Moments, &records, count, self.moments_bytes())?;
         let saved = self.saved(saved, 1)?;
         let vectors = self.vectors_and(&saved);
-        self.check_written([&records].into_iter(), [].into_iter(), &vectors, None)?;
+        self.check_written([&records].into_iter(), [].into_iter(), &vectors, &[])?;
         let plan = self.plan(
             Op::Finalize { records: count, update_running }.into(),
             shape,
@@ -234,10 +240,8 @@ impl BatchNorm {
             return Err(PrepareError::OtherLayer);
         }
         shape.validate(self.features())?;
-        let Evaluation { input, output, plan } = tensors;
         let (statistics, saved) = (finalized.statistics, finalized.saved.clone());
-        let (work, params) = (Op::Apply.into(), self.forward_params(statistics, false));
-        self.forward_step(shape, saved, ForwardRequest { work, statistics, params, input, output, plan })
+        self.forward_step(Op::Apply.into(), shape, saved, statistics, &tensors.into())
     }
 
     /// So many records of the caller's, checked.

@@ -73,7 +73,8 @@ impl Prepared {
         let ready = |(i, stage): (usize, &Stage)| {
             let bindings = self.stage_bindings(stage, &all)?;
             let joint = of(&bindings, Role::Layer).is_some();
-            let variant = Variant::new(stage.kernel, &stage.grid, joint, aliasing(stage, joint, &bindings));
+            let aliasing = aliasing(&self.plan, stage, joint, &bindings);
+            let variant = Variant::new(&self.plan, stage, joint, aliasing);
             let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
             let groups = self.groups(i, &variant, &pipeline, &bindings);
             let described =

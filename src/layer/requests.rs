@@ -1,7 +1,7 @@
 //! What forward steps are asked for.
 
-use crate::plan::PlanRequest;
-use crate::tensor::TensorBinding;
+use crate::plan::{Activation, Epilogue, PlanRequest};
+use crate::tensor::{StorageType, TensorBinding};
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -19,29 +19,51 @@ pub enum Statistics {
 pub struct Training<'a> {
     pub(super) input: TensorBinding<'a>,
     pub(super) output: TensorBinding<'a>,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<TensorBinding<'a>>,
     pub(super) virtual_batch: Option<u32>,
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
+    pub(super) storage: StorageType,
     pub(super) plan: PlanRequest,
 }
 
 impl<'a> Training<'a> {
     /// Normalize with batch statistics and move the running ones.
     ///
-    /// `input` is x: a `STORAGE` buffer's range that holds the shape's float32 values; its offset a multiple of the
-    /// device's `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
+    /// `input` is x: a `STORAGE` buffer's range that holds the shape's values, float32 unless
+    /// [`storage`](Self::storage) says otherwise; its offset a multiple of the device's
+    /// `min_storage_buffer_offset_alignment`. `output` is y, likewise; the same range as `input` to work in
     /// place, or one that does not overlap it. Both may also be in several ranges: see [`TensorBinding`].
     pub fn new(input: impl Into<TensorBinding<'a>>, output: impl Into<TensorBinding<'a>>) -> Self {
         Self {
             input: input.into(),
             output: output.into(),
+            activation: Activation::Identity,
+            residual: None,
             virtual_batch: None,
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
+            storage: StorageType::default(),
             plan: PlanRequest::default(),
         }
+    }
+
+    /// What is applied to what is normalized: y = activation(bn(x)), in the same dispatches. Backward finds it in the
+    /// forward step.
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// z, of x' shape, that is added before the activation: y = activation(bn(x) + z). y may take its place.
+    pub fn residual(self, residual: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual: Some(residual.into()), ..self }
+    }
+
+    pub(super) fn epilogue(&self) -> Epilogue {
+        Epilogue { activation: self.activation, residual: self.residual.is_some() }
     }
 
     /// Which statistics normalize. [`Statistics::Running`] makes the layer frozen in a network that trains.
@@ -71,6 +93,13 @@ impl<'a> Training<'a> {
         Self { saved: Some(saved), ..self }
     }
 
+    /// How the values of x and y lie in memory, and those of dy and dx in the step's backward. Weight, bias, statistics,
+    /// gradients of parameters and all arithmetic are float32. Ranges must hold [`Shape::bytes_of`](crate::Shape::bytes_of)
+    /// bytes: a multiple of 4, also where the number of 16-bit values is odd.
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
+    }
+
     /// What to fix of the plan.
     pub fn plan(self, plan: PlanRequest) -> Self {
         Self { plan, ..self }
@@ -83,14 +112,47 @@ impl<'a> Training<'a> {
 pub struct Evaluation<'a> {
     pub(super) input: TensorBinding<'a>,
     pub(super) output: TensorBinding<'a>,
+    pub(super) storage: StorageType,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<TensorBinding<'a>>,
     pub(super) plan: PlanRequest,
+}
+
+/// The same tensors and epilogue, to [rebind](crate::ForwardStep::rebind) a step to: it is evaluation no more.
+impl<'a> From<Evaluation<'a>> for Training<'a> {
+    fn from(evaluation: Evaluation<'a>) -> Self {
+        let Evaluation { input, output, activation, residual, storage, plan } = evaluation;
+        Self { activation, residual, storage, plan, ..Self::new(input, output) }
+    }
 }
 
 impl<'a> Evaluation<'a> {
     /// Normalize with the running statistics, and change nothing of the layer. `input` is x, and `output` y; the same
     /// range as `input` to work in place, or one that does not overlap it.
     pub fn new(input: impl Into<TensorBinding<'a>>, output: impl Into<TensorBinding<'a>>) -> Self {
-        Self { input: input.into(), output: output.into(), plan: PlanRequest::default() }
+        Self {
+            input: input.into(),
+            output: output.into(),
+            activation: Activation::Identity,
+            residual: None,
+            storage: StorageType::default(),
+            plan: PlanRequest::default(),
+        }
+    }
+
+    /// How the values of x and y lie in memory, as [`Training::storage`] says.
+    pub fn storage(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
+    }
+
+    /// As [`Training::activation`].
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// As [`Training::residual`].
+    pub fn residual(self, residual: impl Into<TensorBinding<'a>>) -> Self {
+        Self { residual: Some(residual.into()), ..self }
     }
 
     /// What to fix of the plan.

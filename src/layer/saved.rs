@@ -38,6 +38,7 @@ pub(super) struct Forward<'a> {
     /// The layer's vectors, and what is saved in a buffer of the caller's.
     pub vectors: &'a [(Role, Bound)],
     pub input: &'a BoundTensor,
+    pub residual: Option<&'a BoundTensor>,
     pub output: &'a BoundTensor,
     pub id: u64,
 }

@@ -110,15 +110,22 @@ pub(crate) fn best(
     shape: Shape,
     request: PlanRequest,
 ) -> Result<Candidate, PlanError> {
+    let one_dispatch = work.bindings_of_one_dispatch() <= profile.max_storage_buffers;
+    if let (Some(path @ (Path::Cached | Path::Persistent)), false) = (request.path, one_dispatch) {
+        let required = "the split path, since the others bind more storage buffers than the device's \
+                        max_storage_buffers_per_shader_stage";
+        return Err(PlanError::request(required, path));
+    }
     let found = all(profile, work, shape, request)?
         .into_iter()
+        .filter(|candidate| one_dispatch || !matches!(candidate.path, Path::Cached | Path::Persistent))
         .filter(|candidate| match request.path {
             Some(path) => candidate.path == path,
             None => candidate.path != Path::Persistent || holds(profile, &candidate.first),
         })
         .min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
     found.ok_or_else(|| {
-        let required = match (work.op.reduces(), work.op.applies()) {
+        let required = match (work.op.reduces(), work.applies()) {
             (false, _) => "the elementwise path",
             (true, false) => "the reduce path",
             (true, true) => {
@@ -145,20 +152,24 @@ fn all(
     request: PlanRequest,
 ) -> Result<Vec<Candidate>, PlanError> {
     let frames = Frame::all(profile, work, shape, request)?;
-    let inputs = work.inputs();
-    let (costs, bytes) = (profile.costs, work.bytes(shape));
-    let cost = |grid: &Grid, traffic| costs.dispatch(grid, traffic, bytes);
+    let (costs, bytes, of_value) = (profile.costs, work.bytes(shape), work.storage.bytes());
+    let cost = |grid: &Grid, traffic| costs.dispatch(grid, traffic, bytes, of_value);
     let alone = |path, traffic| {
         move |grid| Candidate { path, first: grid, second: grid, nanoseconds: cost(&grid, traffic) }
     };
-    let reduce = Traffic { reduced: inputs, ..Traffic::default() };
-    let apply = Traffic { applied: inputs, written: 1, ..Traffic::default() };
+    let reduce = Traffic { reduced: work.reduced(), ..Traffic::default() };
+    let apply = Traffic {
+        applied: work.applied(),
+        applied_alone: work.applied_alone(),
+        written: work.written(),
+        ..Traffic::default()
+    };
     let reduced =
         |grid: &Grid| cost(grid, reduce) + costs.merge(&merge(profile, shape.features(), grid.splits));
     let groups = costs.groups();
     let grids = |frames: &[Frame]| frames.iter().flat_map(|frame| frame.split(&groups)).collect::<Vec<_>>();
 
-    Ok(match (work.op.reduces(), work.op.applies()) {
+    Ok(match (work.op.reduces(), work.applies()) {
         (false, _) => grids(&frames).into_iter().map(alone(Path::Elementwise, apply)).collect(),
         (true, false) => cheapest(&grids(&frames), reduced)
             .map(|(first, nanoseconds)| Candidate { path: Path::Reduce, first, second: first, nanoseconds })
@@ -174,8 +185,8 @@ fn all(
                 second: second.0,
                 nanoseconds: first.1 + second.1,
             });
-            let both = Traffic { reduced: inputs, ..again };
-            let held = Traffic { written: 1, ..reduce };
+            let both = Traffic { reduced: work.reduced(), ..again };
+            let held = Traffic { applied: 0, again: false, ..both };
             let cached = frames.iter().filter_map(Frame::cached).map(alone(Path::Cached, both));
             let persistent = frames.iter().filter_map(Frame::persistent).map(alone(Path::Persistent, held));
             split.into_iter().chain(cached).chain(persistent).collect()

@@ -13,6 +13,8 @@ pub(crate) struct Traffic {
     pub applied: u32,
     /// Whether these have just been read, and may come from a cache.
     pub again: bool,
+    /// Tensors read beside these, which have not just been read.
+    pub applied_alone: u32,
     /// Tensors written.
     pub written: u32,
 }
@@ -28,11 +30,11 @@ pub enum Costs {
 }
 
 impl Costs {
-    /// Nanoseconds of a dispatch over a tensor of `bytes` bytes.
-    pub(crate) fn dispatch(&self, grid: &Grid, traffic: Traffic, bytes: u64) -> f64 {
+    /// Nanoseconds of a dispatch over a tensor of `bytes` bytes, so many of each value.
+    pub(crate) fn dispatch(&self, grid: &Grid, traffic: Traffic, bytes: u64, of_value: u64) -> f64 {
         match self {
             Costs::Software(software) => software.of_dispatch(grid, traffic),
-            Costs::Gpu(gpu) => gpu.of_dispatch(grid, traffic, bytes as f64),
+            Costs::Gpu(gpu) => gpu.of_dispatch(grid, traffic, bytes as f64, of_value as f64),
         }
     }
 
@@ -122,7 +124,7 @@ impl SoftwareCosts {
     };
 
     fn of_dispatch(&self, grid: &Grid, traffic: Traffic) -> f64 {
-        let Traffic { reduced, applied, again, written } = traffic;
+        let Traffic { reduced, applied, again, applied_alone, written } = traffic;
         let statistics = match grid.view {
             View::Planes => 1.0,
             View::Rows => f64::from(grid.packet),
@@ -137,7 +139,8 @@ impl SoftwareCosts {
         if written > 0 {
             let rows = grid.view == View::Rows && grid.loads() > self.rows_in_cache;
             let of_each = if again && reduced > 0 && rows { self.miss } else { 0.0 };
-            vector += self.used * statistics + turns * self.of_pass(grid, applied, written, of_each);
+            vector += self.used * statistics
+                + turns * self.of_pass(grid, applied + applied_alone, written, of_each);
         }
         let vectors = f64::from(grid.workgroup.div_ceil(self.simd));
         let rounds = f64::from(grid.groups.div_ceil(self.threads)) + self.late;
@@ -203,9 +206,9 @@ impl GpuCosts {
         invocations: 10_000.0,
     };
 
-    fn of_dispatch(&self, grid: &Grid, traffic: Traffic, bytes: f64) -> f64 {
-        let Traffic { reduced, applied, again, written } = traffic;
-        let asked = f64::from(grid.packet * 4 * grid.held.max(1));
+    fn of_dispatch(&self, grid: &Grid, traffic: Traffic, bytes: f64, of_value: f64) -> f64 {
+        let Traffic { reduced, applied, again, applied_alone, written } = traffic;
+        let asked = of_value * f64::from(grid.packet * grid.held.max(1));
         let invocations = f64::from(grid.groups) * f64::from(grid.workgroup);
         let running = invocations.min(self.invocations);
         // Little's law: bytes on their way, against those that keep the memory busy.
@@ -215,7 +218,7 @@ impl GpuCosts {
         let between = if reduced > 0 { bytes * running / invocations } else { bytes };
         let hits = if again { (self.cached / between).min(1.0) } else { 0.0 };
         let second = f64::from(applied) * (hits / self.cache + (1.0 - hits) / self.memory);
-        let passes = f64::from(reduced + written) / self.memory + second;
+        let passes = f64::from(reduced + applied_alone + written) / self.memory + second;
         // The last workgroups run while others have ended.
         let tail = grid.loads() as f64 * self.latency / f64::from(4 * grid.held.max(1));
         self.dispatch + f64::from(grid.groups) * self.group + bytes * passes / busy + tail
@@ -253,7 +256,7 @@ mod tests {
     fn a_gpu_needs_many_invocations() {
         let grid = Grid { packet: 4, workgroup: 256, ..GRID };
         let traffic = Traffic { applied: 1, written: 1, ..Default::default() };
-        let time = |groups| GpuCosts::DISCRETE.of_dispatch(&Grid { groups, ..grid }, traffic, 1e8);
+        let time = |groups| GpuCosts::DISCRETE.of_dispatch(&Grid { groups, ..grid }, traffic, 1e8, 4.0);
         assert!(time(8) > 10.0 * time(512));
         assert!(time(512) < 2.0 * 2e8 / GpuCosts::DISCRETE.memory + 1e6);
     }

@@ -1,3 +1,5 @@
+use super::ActivationError;
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +27,9 @@ pub enum PlanError {
         /// The smaller of the device's `max_storage_buffer_binding_size` and `max_buffer_size`.
         limit: u64,
     },
+    /// The activation is not possible.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The [`PlanRequest`](crate::PlanRequest) asks for what this shape on this device does not allow.
     #[error("the requested plan is not possible: {required}, given {given}")]
     Request {

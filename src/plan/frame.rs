@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, HELD};
 use super::{DeviceProfile, PlanError, PlanRequest, View, Work};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, StorageType};
 
 /// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more), and those that an
 /// invocation needs beside the values it holds.
@@ -38,7 +38,7 @@ impl Frame {
         request: PlanRequest,
     ) -> Result<Vec<Self>, PlanError> {
         let view = view_of(shape, request)?;
-        let packet = packet_of(profile, shape, view, request)?;
+        let packet = packet_of(profile, work, shape, view, request)?;
         let per_packet = u64::from(packet);
         let (slots, total) = match view {
             View::Planes => (shape.features(), shape.count() / per_packet),
@@ -90,7 +90,8 @@ impl Frame {
                 ));
             }
             None => {
-                tiles_of(profile, view, packet, slots, workgroup, request.workgroup.map_or(max, |size| size))
+                let most = request.workgroup.unwrap_or(max);
+                tiles_of(profile, view, packet * work.storage.bytes() as u32, slots, workgroup, most)
             }
         };
         Ok(tiles.into_iter().map(frame).collect())
@@ -130,8 +131,7 @@ impl Frame {
         let held = HELD.into_iter().filter(|&held| self.held.is_none_or(|fixed| fixed == held));
         workgroups.flat_map(|size| held.clone().map(move |held| (size, held))).find_map(
             |(workgroup, held)| {
-                let registers =
-                    workgroup * (held * self.packet * self.work.inputs() + REGISTERS_FOR_THE_REST);
+                let registers = workgroup * (held * self.packet * self.work.held() + REGISTERS_FOR_THE_REST);
                 let grid = Self { workgroup, ..*self }.grid(1);
                 (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })
             },
@@ -177,6 +177,7 @@ fn view_of(shape: Shape, request: PlanRequest) -> Result<View, PlanError> {
 
 fn packet_of(
     profile: &DeviceProfile,
+    work: Work,
     shape: Shape,
     view: View,
     request: PlanRequest,
@@ -186,21 +187,35 @@ fn packet_of(
         View::Rows => shape.features().into(),
     };
     let fits = |packet: u32| line % u64::from(packet) == 0;
-    let widest = if profile.simd().is_some() { 16 } else { 4 };
+    let packets = packets(work.storage);
+    // A GPU loads up to 16 bytes at a time.
+    let widest = if profile.simd().is_some() { 16 } else { 16 / work.storage.bytes() as u32 };
     match request.packet {
-        None => Ok([16, 4].into_iter().find(|&packet| packet <= widest && fits(packet)).unwrap_or(1)),
-        Some(packet) if [1, 4, 16].contains(&packet) && fits(packet) => Ok(packet),
-        Some(packet) => {
-            Err(PlanError::request("a packet of 1, 4 or 16 that divides the plane or row", packet))
+        None => {
+            let widest = packets.iter().rev().find(|&&packet| packet <= widest && fits(packet));
+            Ok(widest.copied().unwrap_or(1))
         }
+        Some(packet) if packets.contains(&packet) && fits(packet) => Ok(packet),
+        Some(packet) => Err(PlanError::request(
+            match work.storage.is_half() {
+                true => "a packet of 1, 4, 8 or 16 that divides the plane or row",
+                false => "a packet of 1, 4 or 16 that divides the plane or row",
+            },
+            packet,
+        )),
     }
+}
+
+/// Values that an invocation may load at a time: 4 are half a load of 16 bytes in 16-bit storage.
+pub(crate) fn packets(storage: StorageType) -> &'static [u32] {
+    if storage.is_half() { &[1, 4, 8, 16] } else { &[1, 4, 16] }
 }
 
 /// Workgroup sizes, each with its tile.
 fn tiles_of(
     profile: &DeviceProfile,
     view: View,
-    packet: u32,
+    packet_bytes: u32,
     slots: u32,
     workgroup: u32,
     max: u32,
@@ -216,7 +231,7 @@ fn tiles_of(
             wider.chain([workgroup]).map(|workgroup| (workgroup, row.min(workgroup))).collect()
         }
         // 128 bytes side by side make full use of a memory transaction.
-        (View::Rows, None) => vec![(workgroup, row.min(32 / packet).min(workgroup))],
+        (View::Rows, None) => vec![(workgroup, row.min(128 / packet_bytes).min(workgroup))],
     }
 }
 

@@ -20,17 +20,21 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::time::Duration;
 
 pub use cost::{Costs, GpuCosts, SoftwareCosts};
-pub use epilogue::{Activation, CustomActivation, Epilogue};
+pub use epilogue::{
+    Activation, ActivationError, CustomActivation, Epilogue, PreActivation, ResidualGradient,
+};
 pub use error::PlanError;
+pub(crate) use frame::packets;
 pub(crate) use grid::{Grid, HELD};
 pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
 pub(crate) use stage::{MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, vector_stride};
+pub(crate) use work::Stored;
 pub use work::Work;
 
-use crate::tensor::Shape;
+use crate::tensor::{Shape, StorageType, Tensor};
 use candidates::{Candidate, Ways};
 use pieces::{Piece, pieces};
 use stage::{UNWANTED_VECTORS, kernels};
@@ -55,6 +59,8 @@ pub struct Plan {
     scratch_vectors: u64,
     partial_vectors: u64,
     predicted: Duration,
+    /// Of the device: see [`Stored`].
+    half_access: bool,
 }
 
 impl Plan {
@@ -79,7 +85,8 @@ impl Plan {
         ends: &[u64],
         request: PlanRequest,
     ) -> Result<Self, PlanError> {
-        let empty = shape.count() == 0 || !(work.op.reduces() || work.op.applies());
+        work.validate()?;
+        let empty = shape.count() == 0 || !(work.op.reduces() || work.applies());
         let batches = if empty { vec![Vec::new()] } else { pieces(profile, &work, shape, ends)? };
         let pieces = batches.iter().map(Vec::len).sum();
         let most = batches.iter().map(Vec::len).max().unwrap_or(0);
@@ -93,6 +100,7 @@ impl Plan {
             scratch_vectors: 0,
             partial_vectors: 0,
             predicted: Duration::ZERO,
+            half_access: profile.half_access,
         };
         for (batch, pieces) in batches.iter().enumerate() {
             let pieces = ways.of(pieces)?;
@@ -174,6 +182,12 @@ impl Plan {
         self.work
     }
 
+    /// Tensors of the forward step that a backward reads: [`Tensor::Input`], [`Tensor::Residual`] and [`Tensor::Output`], as
+    /// they were when the forward step last ran. Nothing for a forward.
+    pub fn kept(&self) -> Vec<Tensor> {
+        if self.path() == Path::Empty { Vec::new() } else { self.work.kept() }
+    }
+
     /// The tensor's shape.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -224,14 +238,15 @@ impl Plan {
     /// Bytes that have to go through memory: reads and writes of the tensors, a second read of the cached path not
     /// counted, since a cache serves it at best.
     pub fn bytes_moved(&self) -> u64 {
-        let inputs = u64::from(self.work.inputs());
+        let work = self.work;
+        let applies = work.applied_alone() + work.written();
         let passes = match self.path() {
             Path::Empty => 0,
-            Path::Split => 2 * inputs + 1,
-            Path::Reduce => inputs,
-            Path::Elementwise | Path::Cached | Path::Persistent => inputs + 1,
+            Path::Split => work.reduced() + work.applied() + applies,
+            Path::Reduce => work.reduced(),
+            Path::Elementwise | Path::Cached | Path::Persistent => work.applied() + applies,
         };
-        self.work.bytes(self.shape).saturating_mul(passes)
+        work.bytes(self.shape).saturating_mul(passes.into())
     }
 
     /// How long a device of this class takes, by the model that chose the plan: a guide, made of constants that were
@@ -243,6 +258,13 @@ impl Plan {
     /// The request that leads to this plan again, whatever would be chosen by default. As text, it keeps a plan for later.
     pub fn request(&self) -> PlanRequest {
         self.chosen.map_or_else(PlanRequest::default, |way| way.request())
+    }
+
+    /// How its kernels get at tensors. Two-byte accesses are of float16 alone, and only where a packet is one value.
+    pub(crate) fn stored(&self) -> Stored {
+        let storage = self.work.storage;
+        let half_access = self.half_access && storage == StorageType::Float16 && self.packet() == 1;
+        Stored { storage, half_access }
     }
 
     pub(crate) fn stages(&self) -> &[Stage] {
@@ -282,7 +304,14 @@ impl Display for Plan {
             if *tile > 1 {
                 write!(f, " ({tile} side by side)")?;
             }
-            write!(f, " of {packet} values")?;
+            let Stored { storage, half_access } = self.stored();
+            match storage.is_half() {
+                true => write!(f, " of {packet} {storage} values")?,
+                false => write!(f, " of {packet} values")?,
+            }
+            if storage.is_half() && *packet == 1 {
+                f.write_str(if half_access { " by two-byte accesses" } else { " by atomics" })?;
+            }
         }
         if self.pieces > 1 {
             write!(f, ", in {} pieces", self.pieces)?;
@@ -297,6 +326,11 @@ impl Display for Plan {
             self.scratch_bytes(),
             self.bytes_moved(),
             self.predicted.as_secs_f64() * 1e3,
-        )
+        )?;
+        let kept: Vec<String> = self.kept().iter().map(Tensor::to_string).collect();
+        if !kept.is_empty() {
+            write!(f, "; reads the forward step's {}", kept.join(" and "))?;
+        }
+        Ok(())
     }
 }

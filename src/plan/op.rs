@@ -57,6 +57,15 @@ impl Op {
         alone || matches!(self, Op::Training { .. } | Op::Backward { apply: true, .. })
     }
 
+    pub(crate) fn is_backward(self) -> bool {
+        matches!(self, Op::Backward { .. } | Op::GradientSums | Op::InputGradient)
+    }
+
+    /// Whether it is backward and needs x̂.
+    pub(crate) fn reads_input(self) -> bool {
+        self.is_backward() && (self.reduces() || self == Op::InputGradient)
+    }
+
     /// Whether it saves statistics.
     pub(crate) fn saves(self) -> bool {
         matches!(self, Op::Training { .. } | Op::Evaluation | Op::Finalize { .. })
@@ -205,6 +214,19 @@ impl Kernel {
     /// Whether it writes a tensor after others have reduced it.
     pub fn applies_last(self) -> bool {
         matches!(self, Kernel::Normalize | Kernel::InputGradient)
+    }
+
+    pub fn is_backward(self) -> bool {
+        use Kernel::*;
+        matches!(
+            self,
+            SplitSums
+                | FinalizeGradients
+                | InputGradient
+                | CachedGradient
+                | PersistentGradient
+                | FrozenGradient
+        )
     }
 
     /// Whether it holds all that it reads.

@@ -23,8 +23,13 @@ pub struct DeviceProfile {
     pub max_workgroups: u32,
     /// The largest storage binding, in bytes.
     pub max_binding: u64,
+    /// The most storage buffers of a dispatch.
+    pub max_storage_buffers: u32,
     /// What offsets of storage bindings are a multiple of, in bytes.
     pub alignment: u32,
+    /// Whether shaders may access float16 values of two bytes one by one (`wgpu::Features::SHADER_F16`). Where they may
+    /// not, atomics write what shares a word: slower, in odd planes and rows.
+    pub half_access: bool,
 }
 
 impl DeviceProfile {
@@ -35,7 +40,9 @@ impl DeviceProfile {
         max_workgroup_bytes: 16384,
         max_workgroups: 65535,
         max_binding: 128 << 20,
+        max_storage_buffers: 8,
         alignment: 256,
+        half_access: false,
     };
 
     /// The profile of a device: its limits, and the costs of its adapter's class. Where nothing is known of the adapter, as
@@ -62,7 +69,9 @@ impl DeviceProfile {
                 .max_storage_buffer_binding_size
                 .min(limits.max_buffer_size)
                 .min(u64::from(u32::MAX) * 4),
+            max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
             alignment: limits.min_storage_buffer_offset_alignment,
+            half_access: device.features().contains(wgpu::Features::SHADER_F16),
         }
     }
 
@@ -143,14 +152,16 @@ impl Display for DeviceProfile {
         }
         write!(
             f,
-            "; at most {} invocations and {} bytes a workgroup, {} workgroups a dimension, {} bytes a binding at \
-             multiples of {}",
+            "; at most {} invocations and {} bytes a workgroup, {} workgroups a dimension, {} storage buffers, {} bytes a \
+             binding at multiples of {}",
             self.max_workgroup,
             self.max_workgroup_bytes,
             self.max_workgroups,
+            self.max_storage_buffers,
             self.max_binding,
             self.alignment
-        )
+        )?;
+        f.write_str(if self.half_access { "; float16 by accesses of two bytes" } else { "" })
     }
 }
 

@@ -17,7 +17,7 @@ pub struct PlanRequest {
     pub path: Option<Path>,
     /// [`View::Planes`] is possible for every shape, [`View::Rows`] where features are the last axis.
     pub view: Option<View>,
-    /// Values an invocation loads at a time: 1, 4 or 16, which must divide the plane or the row.
+    /// Values an invocation loads at a time: 1, 4 or 16, or 8 in 16-bit storage, which must divide the plane or the row.
     pub packet: Option<u32>,
     /// Invocations of a workgroup, a power of two up to the device's limit.
     pub workgroup: Option<u32>,

@@ -18,6 +18,10 @@ pub enum Tensor {
     WeightGradient,
     /// The gradient of the loss with respect to the bias.
     BiasGradient,
+    /// z, the residual.
+    Residual,
+    /// dz, the gradient of the loss with respect to the residual.
+    ResidualGradient,
     /// The weight γ.
     Weight,
     /// The bias β.
@@ -30,6 +34,10 @@ pub enum Tensor {
     Batches,
     /// What a forward step saves for its backward.
     SavedStatistics,
+    /// The weight of another layer with a batch norm folded into it.
+    FoldedWeight,
+    /// The bias of another layer with a batch norm folded into it.
+    FoldedBias,
     /// Records of moments.
     Moments,
     /// Records of gradient sums.
@@ -45,12 +53,16 @@ impl std::fmt::Display for Tensor {
             Tensor::InputGradient => "input_gradient",
             Tensor::WeightGradient => "weight_gradient",
             Tensor::BiasGradient => "bias_gradient",
+            Tensor::Residual => "residual",
+            Tensor::ResidualGradient => "residual_gradient",
             Tensor::Weight => "weight",
             Tensor::Bias => "bias",
             Tensor::RunningMean => "running_mean",
             Tensor::RunningVar => "running_var",
             Tensor::Batches => "num_batches_tracked",
             Tensor::SavedStatistics => "saved statistics",
+            Tensor::FoldedWeight => "folded weight",
+            Tensor::FoldedBias => "folded bias",
             Tensor::Moments => "moments",
             Tensor::GradientSums => "gradient sums",
         })
@@ -160,6 +172,8 @@ pub(crate) enum Aliasing {
     SameBuffer,
     /// In the place of the tensor that is read.
     InPlace,
+    /// Where there is a residual: y in its place, or its gradient in the place of dy.
+    ResidualInPlace,
 }
 
 /// A binding, checked, and cut to the bytes of its tensor.
@@ -232,12 +246,12 @@ impl Bound {
 }
 
 /// Refuses ranges that overlap where something is written: what is written and anything else; and ranges that are only
-/// read, where their buffer is also written to, since all of its bindings are writable then. `in_place` are the two that
-/// may be the same range.
+/// read, where their buffer is also written to, since all of its bindings are writable then. `in_place` are those that may be
+/// the same range, two by two.
 pub(crate) fn check_overlaps(
     written: &[&Bound],
     read: &[&Bound],
-    in_place: Option<(Tensor, Tensor)>,
+    in_place: &[(Tensor, Tensor)],
 ) -> Result<(), BindingError> {
     let all: Vec<&Bound> = written.iter().chain(read).copied().collect();
     for (i, a) in all.iter().enumerate() {
@@ -245,8 +259,8 @@ pub(crate) fn check_overlaps(
             if !a.overlaps(b) || written.iter().all(|out| out.buffer != a.buffer) {
                 continue;
             }
-            let pair = |(x, y)| (a.tensor, b.tensor) == (x, y) || (b.tensor, a.tensor) == (x, y);
-            let in_place = in_place.is_some_and(pair);
+            let pair = |&(x, y): &_| (a.tensor, b.tensor) == (x, y) || (b.tensor, a.tensor) == (x, y);
+            let in_place = in_place.iter().any(pair);
             if !(in_place && a.same_range(b)) {
                 let (first, second) = if read.contains(a) { (a, b) } else { (b, a) };
                 return Err(BindingError::Overlap { first: first.tensor, second: second.tensor, in_place });

@@ -128,9 +128,13 @@ impl Shape {
         self.bytes_of(StorageType::Float32)
     }
 
-    /// Bytes of a tensor of this shape whose values are stored so; saturates.
+    /// Bytes of a tensor of this shape whose values are stored so, rounded up to a multiple of 4, as bindings are;
+    /// saturates. Nothing is written to what is between the last value and that multiple.
     pub const fn bytes_of(&self, storage: StorageType) -> u64 {
-        self.elements().saturating_mul(storage.bytes())
+        match self.elements().saturating_mul(storage.bytes()).checked_next_multiple_of(4) {
+            Some(bytes) => bytes,
+            None => u64::MAX,
+        }
     }
 
     /// Outer × features × inner: all that kernels know of a shape.
@@ -221,6 +225,15 @@ mod tests {
         assert_eq!(Shape::rows(8, 3), Shape::channels_last(2, &[4], 3));
         assert_eq!(Shape::rows(8, 3), Shape::channels_first(8, 3, &[1, 1]));
         assert_ne!(Shape::channels_first(2, 3, &[4]), Shape::channels_last(2, &[4], 3));
+    }
+
+    #[test]
+    fn bindings_are_multiples_of_4_bytes() {
+        let odd = Shape::rows(3, 5);
+        let bytes = StorageType::ALL.map(|storage| odd.bytes_of(storage));
+        assert_eq!((odd.bytes(), bytes), (60, [60, 32, 32]));
+        let huge = Shape::channels_first(u32::MAX, u32::MAX, &[u32::MAX, u32::MAX]);
+        assert_eq!(huge.bytes_of(StorageType::Float16), u64::MAX);
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub enum StorageType {
     /// IEEE 754 binary32.
     #[default]
     Float32,
-    /// IEEE 754 binary16. What is stored is rounded to nearest, ties to even; beyond 65,520 it is infinite.
+    /// IEEE 754 binary16. What is stored is rounded to nearest, ties to even; from 65,520 on it is infinite.
     Float16,
     /// The upper half of a binary32: its exponent, and 7 bits of its mantissa. Rounded likewise.
     BFloat16,
@@ -17,6 +17,11 @@ pub enum StorageType {
 impl StorageType {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Float32, Self::Float16, Self::BFloat16];
+
+    /// Whether two values share a word of 32 bits, the smallest that WGSL can write on every device.
+    pub(crate) const fn is_half(self) -> bool {
+        self.bytes() == 2
+    }
 
     /// Bytes of a value.
     pub const fn bytes(self) -> u64 {

@@ -1,8 +1,9 @@
 //! Results of the layer held against the CPU reference, by the rule of [`scales`].
 
-use wgpu_batchnorm::{Shape, State, cpu};
+use wgpu_batchnorm::{Shape, State, StorageType, cpu};
 
 use crate::scales::{self, BACKWARD, FORWARD, Pass};
+use crate::storage::excess;
 use crate::train::Trained;
 
 /// Fails where a value is further from the truth than the tolerance times the scale.
@@ -16,6 +17,27 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f64], scale: impl Fn(usize)
         assert!(
             error <= tolerance,
             "{what}[{i}]: {got} for {want}, scaled error {error:.2e} > {tolerance:e}"
+        );
+    }
+}
+
+/// Fails where a stored value is further from the truth than half the spacing of its type beside the tolerance times the
+/// scale: where it is not the truth rounded once, as far as float32 can tell.
+#[track_caller]
+pub fn assert_stored(
+    what: &str,
+    storage: StorageType,
+    got: &[f32],
+    want: &[f64],
+    scale: impl Fn(usize) -> f64,
+    tolerance: f64,
+) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let (excess, allowed) = (excess(got.into(), want, storage), tolerance * scale(i));
+        assert!(
+            excess <= allowed,
+            "{what}[{i}]: {got} for {want}, {excess:e} beyond rounding, {allowed:e} allowed"
         );
     }
 }

@@ -9,8 +9,11 @@ pub mod bench;
 pub mod close;
 #[cfg(feature = "layer")]
 pub mod conformance;
+pub mod convolution;
 #[cfg(feature = "layer")]
 pub mod coverage;
+#[cfg(feature = "layer")]
+pub mod fused;
 #[cfg(feature = "layer")]
 pub mod gpu;
 #[cfg(feature = "layer")]
@@ -21,6 +24,8 @@ pub mod kernel;
 pub mod layer;
 #[cfg(feature = "layer")]
 pub mod layout;
+#[cfg(feature = "layer")]
+pub mod pairwise;
 #[cfg(feature = "layer")]
 pub mod parts;
 #[cfg(feature = "layer")]
@@ -37,5 +42,7 @@ pub mod recording;
 pub mod scales;
 #[cfg(feature = "layer")]
 pub mod storage;
+#[cfg(feature = "layer")]
+pub mod stored;
 #[cfg(feature = "layer")]
 pub mod train;

@@ -3,7 +3,7 @@
 use wgpu_batchnorm::wgpu::BufferBinding;
 use wgpu_batchnorm::{
     Backward, BackwardStep, BatchNorm, Evaluation, ForwardStep, PlanRequest, PrepareError, Shape, Statistics,
-    Training,
+    StorageType, Training,
 };
 
 /// What training can be asked for beside its tensors.
@@ -11,13 +11,20 @@ use wgpu_batchnorm::{
 pub struct Choices {
     pub statistics: Statistics,
     pub update_running: bool,
+    pub storage: StorageType,
     pub plan: PlanRequest,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        PlanRequest::default().into()
+    }
 }
 
 /// Training as usual, with this plan.
 impl From<PlanRequest> for Choices {
     fn from(plan: PlanRequest) -> Self {
-        Self { statistics: Statistics::Batch, update_running: true, plan }
+        Self { statistics: Statistics::Batch, update_running: true, storage: StorageType::default(), plan }
     }
 }
 
@@ -57,8 +64,9 @@ pub fn training(
     y: BufferBinding<'_>,
     choices: impl Into<Choices>,
 ) -> ForwardStep {
-    let Choices { statistics, update_running, plan } = choices.into();
-    let training = Training::new(x, y).statistics(statistics).update_running(update_running).plan(plan);
+    let Choices { statistics, update_running, storage, plan } = choices.into();
+    let training = Training::new(x, y).statistics(statistics).update_running(update_running);
+    let training = training.storage(storage).plan(plan);
     prepared(shape, plan, norm.prepare_training(shape, training))
 }
 
@@ -69,9 +77,11 @@ pub fn evaluation(
     shape: Shape,
     x: BufferBinding<'_>,
     y: BufferBinding<'_>,
-    plan: PlanRequest,
+    choices: impl Into<Choices>,
 ) -> ForwardStep {
-    prepared(shape, plan, norm.prepare_evaluation(shape, Evaluation::new(x, y).plan(plan)))
+    let Choices { storage, plan, .. } = choices.into();
+    let evaluation = Evaluation::new(x, y).storage(storage).plan(plan);
+    prepared(shape, plan, norm.prepare_evaluation(shape, evaluation))
 }
 
 /// The backward of a forward step, from dy.

@@ -17,6 +17,25 @@ pub fn contexts() -> &'static [(&'static str, Context); 2] {
     })
 }
 
+/// Contexts whose kernels access float16 by two bytes, where the shared device can, and by atomics.
+pub fn by_half_access() -> &'static [(&'static str, Context)] {
+    static CONTEXTS: OnceLock<Vec<(&str, Context)>> = OnceLock::new();
+    CONTEXTS.get_or_init(|| {
+        let device = &gpu().device;
+        let with = |half_access| {
+            let mut profile = DeviceProfile::of(device);
+            profile.half_access = half_access;
+            Context::with_options(device, ContextOptions::default().profile(profile))
+        };
+        let mut contexts = vec![("atomics", with(false))];
+        match DeviceProfile::of(device).half_access {
+            true => contexts.push(("two-byte accesses", with(true))),
+            false => eprintln!("SKIPPED: two-byte accesses: the device has no SHADER_F16"),
+        }
+        contexts
+    })
+}
+
 fn with_costs(costs: Costs) -> Context {
     let device = &gpu().device;
     let profile = DeviceProfile::of(device).with_costs(costs);

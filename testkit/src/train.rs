@@ -1,10 +1,11 @@
 //! A layer run once, in buffers of its own.
 
-use wgpu_batchnorm::{BatchNorm, PlanRequest, Shape, State};
+use wgpu_batchnorm::{BatchNorm, PlanRequest, Shape, State, StorageType};
 
 use crate::gpu::{gpu, values, whole};
 use crate::layer::read_state;
-use crate::prepare::{self, Gradients};
+use crate::prepare::{self, Choices, Gradients};
+use crate::stored;
 
 /// What a training step and its backward leave.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +20,24 @@ pub struct Trained {
 /// One training step and its backward.
 #[track_caller]
 pub fn train(norm: &BatchNorm, shape: Shape, x: &[f32], dy: &[f32], plan: PlanRequest) -> Trained {
-    let gpu = gpu();
-    let (input, output) = (gpu.upload(x), gpu.empty(x.len()));
-    let step = prepare::training(norm, shape, whole(&input), whole(&output), plan);
-    let (dy, dx) = (gpu.upload(dy), gpu.empty(x.len()));
+    train_stored(norm, StorageType::Float32, shape, x, dy, plan)
+}
+
+/// The same with tensors stored so.
+#[track_caller]
+pub fn train_stored(
+    norm: &BatchNorm,
+    storage: StorageType,
+    shape: Shape,
+    x: &[f32],
+    dy: &[f32],
+    plan: PlanRequest,
+) -> Trained {
+    let (gpu, len) = (gpu(), x.len());
+    let (input, output) = (stored::upload(storage, x), stored::upload(storage, &vec![0.0; len]));
+    let choices = Choices { storage, ..plan.into() };
+    let step = prepare::training(norm, shape, whole(&input), whole(&output), choices);
+    let (dy, dx) = (stored::upload(storage, dy), stored::upload(storage, &vec![0.0; len]));
     let features = shape.features() as usize;
     let (dweight, dbias) = (gpu.empty(features), gpu.empty(features));
     let gradients = Gradients {
@@ -38,9 +53,9 @@ pub fn train(norm: &BatchNorm, shape: Shape, x: &[f32], dy: &[f32], plan: PlanRe
     })
     .unwrap();
     Trained {
-        y: values(&output),
+        y: stored::values(storage, &output, len),
         state: read_state(norm),
-        dx: values(&dx),
+        dx: stored::values(storage, &dx, len),
         dweight: values(&dweight),
         dbias: values(&dbias),
     }
@@ -49,9 +64,21 @@ pub fn train(norm: &BatchNorm, shape: Shape, x: &[f32], dy: &[f32], plan: PlanRe
 /// The y of one evaluation.
 #[track_caller]
 pub fn evaluate(norm: &BatchNorm, shape: Shape, x: &[f32], plan: PlanRequest) -> Vec<f32> {
-    let gpu = gpu();
-    let (input, output) = (gpu.upload(x), gpu.empty(x.len()));
-    let step = prepare::evaluation(norm, shape, whole(&input), whole(&output), plan);
-    gpu.run(|pass| step.record(pass)).unwrap();
-    values(&output)
+    evaluate_stored(norm, StorageType::Float32, shape, x, plan)
+}
+
+/// The same with tensors stored so.
+#[track_caller]
+pub fn evaluate_stored(
+    norm: &BatchNorm,
+    storage: StorageType,
+    shape: Shape,
+    x: &[f32],
+    plan: PlanRequest,
+) -> Vec<f32> {
+    let (input, output) = (stored::upload(storage, x), stored::upload(storage, &vec![0.0; x.len()]));
+    let choices = Choices { storage, ..plan.into() };
+    let step = prepare::evaluation(norm, shape, whole(&input), whole(&output), choices);
+    gpu().run(|pass| step.record(pass)).unwrap();
+    stored::values(storage, &output, x.len())
 }

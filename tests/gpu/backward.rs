@@ -58,7 +58,7 @@ fn running_statistics_are_constants() {
         // Through evaluation, and through a frozen layer in training.
         let default = PlanRequest::default();
         let evaluation = prepare::evaluation(&norm, shape, whole(&xb), whole(&y), default);
-        let frozen = Choices { statistics: Statistics::Running, update_running: false, plan: default };
+        let frozen = Choices { statistics: Statistics::Running, update_running: false, ..default.into() };
         let frozen = prepare::training(&norm, shape, whole(&xb), whole(&y), frozen);
         for plan in plans(shape) {
             let check = |forward: &ForwardStep, gradients: &Buffers, back: &BackwardStep| {

@@ -5,29 +5,29 @@ use testkit::coverage::cases::{self, Case};
 use testkit::coverage::positions::one_hot;
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
 use testkit::gpu::{context, gpu};
-use wgpu_batchnorm::{Context, ContextOptions, DeviceProfile, Shape, View};
+use wgpu_batchnorm::{Activation, Context, ContextOptions, DeviceProfile, Epilogue, Shape, View};
 
 /// Runs of one value per feature, at the most.
 const RUNS: usize = 8;
 
-fn discrete() -> Context {
+pub fn discrete() -> Context {
     Context::with_options(&gpu().device, ContextOptions::default().profile(DeviceProfile::discrete()))
 }
 
 /// Whole numbers, whose sums a lost value changes by 1 at least.
 #[track_caller]
-fn all_values(rig: &Rig) {
+pub fn all_values(rig: &Rig) {
     let elements = rig.shape().elements() as usize;
     rig.check(&whole_numbers(elements, 1), &whole_numbers(elements, 2));
 }
 
 /// Ones, which add up to the count; and one value of each feature, wherever something begins or ends.
 #[track_caller]
-fn each_end(rig: &Rig) {
+pub fn each_end(rig: &Rig) {
     let shape = rig.shape();
     rig.check(&whole_numbers(shape.elements() as usize, 3), &vec![1.0; shape.elements() as usize]);
-    // The mean of all zeros but for the count is 1.
-    let x = one_hot(rig.forward.plan(), shape.count() as f32, RUNS);
+    // In float32 the mean of all zeros but for the count is 1.
+    let x = one_hot(rig.forward.plan(), rig.hot(), RUNS);
     for (x, dy) in x.iter().zip(one_hot(rig.backward.plan(), 1.0, RUNS)) {
         rig.check(x, &dy);
     }
@@ -78,6 +78,45 @@ fn rows_of_packets_of_4() {
 #[test]
 fn rows_of_packets_of_16() {
     every_case(View::Rows, 16);
+}
+
+/// Epilogues that are exact on whole numbers.
+pub fn epilogues() -> [Epilogue; 4] {
+    let of = |activation, residual| {
+        let mut epilogue = Epilogue::default();
+        (epilogue.activation, epilogue.residual) = (activation, residual);
+        epilogue
+    };
+    [
+        of(Activation::Relu, true),
+        of(Activation::LeakyRelu { slope: 0.5 }, false),
+        of(Activation::Relu, false),
+        of(Activation::Identity, true),
+    ]
+}
+
+/// Each case of a view and packet width with an epilogue of its own.
+#[test]
+fn with_an_epilogue() {
+    let mut next = epilogues().into_iter().cycle();
+    for (k, (view, packet)) in
+        [View::Planes, View::Rows].map(|view| [1, 4, 16].map(|p| (view, p))).concat().into_iter().enumerate()
+    {
+        // One more than a multiple of their number apart, so that each case meets another one in the next frame.
+        next.nth(k % 2);
+        for case in cases::cases(view, packet) {
+            let placement = [Placement::Disjoint, Placement::SameBuffer, Placement::InPlace][k % 3];
+            let rig = Rig::with_epilogue(context(), case, Wanted::All, placement, next.next().unwrap());
+            all_values(&rig);
+            each_end(&rig);
+        }
+        let shape = cases::cases(view, packet)[0].shape;
+        let case = Case::new(shape, &format!("{} {view} packet={packet}", cases::SPLIT[k % 2]));
+        for wanted in [Wanted::Tensors, Wanted::Parameters] {
+            let epilogue = next.next().unwrap();
+            all_values(&Rig::with_epilogue(context(), case, wanted, Placement::Disjoint, epilogue));
+        }
+    }
 }
 
 #[test]

@@ -374,8 +374,8 @@ fn backward_of_a_step_in_place() {
     let vector = gpu().empty(8);
     let backward = || Backward::of(whole(&dy)).weight_gradient(whole(&vector));
     let error = |backward| norm.prepare_backward(&step, backward).unwrap_err();
-    assert_eq!(error(backward()), PrepareError::Overwritten);
-    assert_eq!(error(backward().input(whole(&x))), PrepareError::Overwritten);
+    assert_eq!(error(backward()), PrepareError::Overwritten { tensor: Tensor::Input });
+    assert_eq!(error(backward().input(whole(&x))), PrepareError::Overwritten { tensor: Tensor::Input });
     // A copy of x is fine.
     let copy = gpu().empty(512);
     norm.prepare_backward(&step, backward().input(whole(&copy))).unwrap();
@@ -459,9 +459,9 @@ fn rebinding() {
     let backward = || Backward::of(whole(&dy)).weight_gradient(whole(&vector));
     let mut back = norm.prepare_backward(&step, backward()).unwrap();
 
-    assert_eq!(step.rebind(&other, whole(&x), whole(&y)), Err(PrepareError::OtherLayer));
+    assert_eq!(step.rebind(&other, Training::new(whole(&x), whole(&y))), Err(PrepareError::OtherLayer));
     assert!(matches!(
-        step.rebind(&norm, whole(&small), whole(&y)),
+        step.rebind(&norm, Training::new(whole(&small), whole(&y))),
         Err(PrepareError::Binding(BindingError::TooSmall {
             tensor: Tensor::Input,
             required: 2048,
@@ -474,7 +474,7 @@ fn rebinding() {
         (backward().bias_gradient(whole(&small)), Tensor::BiasGradient, false),
     ] {
         let error = back.rebind(&norm, &step, backward).unwrap_err();
-        assert_eq!(error, PrepareError::OtherGradients { tensor, required });
+        assert_eq!(error, PrepareError::OtherTensors { tensor, required });
     }
     // Both are what they were.
     gpu()

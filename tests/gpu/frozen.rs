@@ -41,11 +41,8 @@ fn dx_bits(shape: Shape, x: &[f32], forward: Forward, plan: PlanRequest, learns:
     let norm = layer(&descriptor(shape.features()), &state(shape.features(), 343));
     let (xb, y, dyb, dx) = (gpu().upload(x), gpu().empty(x.len()), gpu().upload(&dy), gpu().empty(x.len()));
     let [dweight, dbias] = std::array::from_fn(|_| gpu().empty(shape.features() as usize));
-    let choices = |update_running| Choices {
-        statistics: Statistics::Running,
-        update_running,
-        plan: PlanRequest::default(),
-    };
+    let choices =
+        |update_running| Choices { statistics: Statistics::Running, update_running, ..Default::default() };
     let training = |update| prepare::training(&norm, shape, whole(&xb), whole(&y), choices(update));
     let step = match forward {
         Forward::Evaluation => {

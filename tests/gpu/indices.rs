@@ -1,7 +1,7 @@
 //! No index is out of range, of a buffer or of workgroup memory, in any workgroup: read off the kernels as they run, since
 //! no software adapter punishes such an index.
 
-use super::coverage::{folded, folded_cases};
+use super::coverage::{epilogues, folded, folded_cases};
 use testkit::coverage::cases::{self, Case};
 use testkit::coverage::indices::{Inspector, instrumented};
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
@@ -11,23 +11,27 @@ use wgpu_batchnorm::{
     FinalizeGradients, Moments, PlanRequest, Shape, Training, View,
 };
 
-/// Whether the device binds one buffer more than the layer does.
+/// Whether the device binds one buffer more than the layer does, whose vectors are apart here.
 fn has_room() -> bool {
     let limit = gpu().device.limits().max_storage_buffers_per_shader_stage;
-    if limit < 9 {
-        eprintln!("SKIPPED: counting indices takes 9 storage buffers, the adapter binds {limit}");
+    if limit < 10 {
+        eprintln!("SKIPPED: counting indices takes 10 storage buffers, the adapter binds {limit}");
     }
-    limit >= 9
+    limit >= 10
 }
 
 #[track_caller]
 fn inspect(inspector: &mut Inspector, context: &Context, case: Case, wanted: Wanted, placement: Placement) {
     let rig = Rig::new(context, case, wanted, placement);
-    let elements = case.shape.elements() as usize;
+    inspect_rig(inspector, &rig, &format!("{case}, {wanted:?}, {placement:?}"));
+}
+
+#[track_caller]
+fn inspect_rig(inspector: &mut Inspector, rig: &Rig, what: &str) {
+    let elements = rig.shape().elements() as usize;
     rig.reset(&whole_numbers(elements, 1), &whole_numbers(elements, 2));
-    let what = format!("{case}, {wanted:?}, {placement:?}");
-    inspector.check(&what, &rig.forward.dispatches());
-    inspector.check(&what, &rig.backward.dispatches());
+    inspector.check(what, &rig.forward.dispatches());
+    inspector.check(what, &rig.backward.dispatches());
 }
 
 /// Every kernel: what is elementwise, and what only reduces, too.
@@ -107,6 +111,22 @@ fn pieces_and_parts() {
             last.dispatches(),
         ];
         inspector.check(&format!("{shape} in parts"), &dispatches.concat());
+    }
+}
+
+#[test]
+fn with_an_epilogue() {
+    if !has_room() {
+        return;
+    }
+    let mut inspector = Inspector::default();
+    for view in [View::Planes, View::Rows] {
+        for (case, epilogue) in cases::cases(view, 4).into_iter().zip(epilogues().into_iter().cycle()) {
+            for wanted in [Wanted::All, Wanted::Tensors] {
+                let rig = Rig::with_epilogue(context(), case, wanted, Placement::Disjoint, epilogue);
+                inspect_rig(&mut inspector, &rig, &format!("{case}, {wanted:?}, {epilogue:?}"));
+            }
+        }
     }
 }
 

@@ -3,18 +3,23 @@
 //! Without an adapter, or with wgpu's noop backend only, every test fails and says what to install.
 
 mod accuracy;
+mod activations;
 mod backward;
 mod bindings;
 mod buffers;
+mod checkpoint_fuzz;
+mod checkpoints;
 mod checks;
 mod counting;
 mod coverage;
 mod determinism;
 mod drill;
 mod embedding;
+mod epilogues;
 mod errors;
 mod evaluation;
 mod extremes;
+mod folding;
 mod frozen;
 mod hard;
 mod indices;
@@ -36,5 +41,8 @@ mod reference;
 mod semantics;
 mod sharing;
 mod splits;
+mod storage;
+mod storage_coverage;
+mod storage_parity;
 mod synchronized;
 mod virtual_batches;

@@ -126,6 +126,7 @@ fn profiles_and_plans_print() {
         "32 MB of cache",
         "at most 256 invocations",
         "65535 workgroups",
+        "8 storage buffers",
         "multiples of 256",
     ] {
         assert!(discrete.contains(part), "required {part:?} in {discrete:?}");

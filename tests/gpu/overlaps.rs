@@ -153,8 +153,7 @@ fn dy_where_the_forward_step_has_x() {
 fn what_is_not_read_may_be_anything() {
     let norm = norm();
     let (x, y, dx, vector) = (room(5), room(5), room(1), gpu().empty(8));
-    let frozen =
-        Choices { statistics: Statistics::Running, update_running: false, plan: PlanRequest::default() };
+    let frozen = Choices { statistics: Statistics::Running, update_running: false, ..Default::default() };
     let frozen = prepare::training(&norm, SHAPE, at(&x, 1), at(&y, 3), frozen);
     let evaluation = Evaluation::new(at(&x, 1), at(&y, 3));
     let evaluation = norm.prepare_evaluation(SHAPE, evaluation).unwrap();

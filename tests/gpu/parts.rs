@@ -265,7 +265,7 @@ fn parts_are_rebound() {
     let finalize = norm.prepare_finalize(Finalize::new(whole(&record), 1)).unwrap();
     let mut apply = norm.prepare_apply(&finalize, shape, Evaluation::new(whole(&a), whole(&y))).unwrap();
     let mut back = norm.prepare_gradient_sums(&apply, Backward::of(whole(&dy)), whole(&sums)).unwrap();
-    apply.rebind(&norm, whole(&b), whole(&z)).unwrap();
+    apply.rebind(&norm, Evaluation::new(whole(&b), whole(&z))).unwrap();
     back.rebind(&norm, &apply, Backward::of(whole(&dy))).unwrap();
     gpu().queue.write_buffer(&a, 0, bytemuck::cast_slice(&vec![f32::NAN; x.len()]));
     let moments = norm.prepare_moments(shape, Moments::new(whole(&b), whole(&record))).unwrap();

@@ -281,12 +281,12 @@ fn pieces_are_rebound() {
     let halves = [0, 1].map(|k| gpu().upload(&x[k * 896..][..896]));
     let [a, b] = &halves;
     let mut step = norm.prepare_evaluation(shape, Evaluation::new([whole(a), whole(b)], whole(&y))).unwrap();
-    step.rebind(&norm, whole(&whole_x), whole(&y)).unwrap();
+    step.rebind(&norm, Training::new(whole(&whole_x), whole(&y))).unwrap();
     gpu().run(|pass| step.record(pass)).unwrap();
     assert_eq!(testkit::gpu::values(&y), want);
     // Pieces of a step for one range do not end where these do.
     let thirds = [gpu().upload(&x[..448]), gpu().upload(&x[448..])];
-    let error = step.rebind(&norm, bindings(&thirds), whole(&y)).unwrap_err();
+    let error = step.rebind(&norm, Training::new(bindings(&thirds), whole(&y))).unwrap_err();
     assert_eq!(error, PrepareError::OtherRanges { tensor: Tensor::Input });
 }
 

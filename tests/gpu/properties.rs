@@ -8,7 +8,7 @@ use testkit::random::{state, tensor};
 use testkit::train::train;
 use wgpu_batchnorm::{PlanRequest, Shape, cpu};
 
-fn shape() -> impl Strategy<Value = Shape> {
+pub fn shape() -> impl Strategy<Value = Shape> {
     let axes = prop::collection::vec(1u32..12, 0..=3);
     (1u32..24, 1u32..70, axes, any::<bool>())
         .prop_map(|(batch, features, axes, last)| match last {

@@ -9,7 +9,8 @@ use testkit::random::{state, tensor};
 use testkit::train::{Trained, evaluate, train};
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BindingError, ForwardStep, PlanRequest, PrepareError, Shape, Tensor,
+    Backward, BackwardStep, BatchNorm, BindingError, Evaluation, ForwardStep, PlanRequest, PrepareError,
+    Shape, Tensor, Training,
 };
 
 const FEATURES: u32 = 8;
@@ -41,7 +42,7 @@ impl Elsewhere {
     }
 
     fn rebind(&mut self, [x, y]: [BufferBinding<'_>; 2], backward: Backward<'_>) {
-        self.step.rebind(&self.norm, x, y).unwrap();
+        self.step.rebind(&self.norm, Training::new(x, y)).unwrap();
         self.back.rebind(&self.norm, &self.step, backward).unwrap();
     }
 
@@ -154,7 +155,7 @@ fn an_evaluation() {
         let mut step = prepare::evaluation(&norm, shape, whole(&a), whole(&b), PlanRequest::default());
         let arena = Arena::new(&[&x, &x, &x]);
         for [input, output] in [[0, 1], [2, 2]] {
-            step.rebind(&norm, arena.binding(input), arena.binding(output)).unwrap();
+            step.rebind(&norm, Evaluation::new(arena.binding(input), arena.binding(output))).unwrap();
             gpu().run(|pass| step.record(pass)).unwrap();
         }
         assert!(arena.read() == [x, want.clone(), want], "{shape}");
@@ -175,19 +176,20 @@ fn a_failure_leaves_steps_as_they_were() {
     let Elsewhere { norm, step, back, .. } = &mut steps;
 
     let bytes = shape.bytes();
-    let error = step.rebind(norm, part(&other, 0, bytes), part(&other, 256, bytes)).unwrap_err();
+    let error =
+        step.rebind(norm, Training::new(part(&other, 0, bytes), part(&other, 256, bytes))).unwrap_err();
     assert!(matches!(error, PrepareError::Binding(BindingError::Overlap { .. })), "{error}");
-    let error = step.rebind(norm, whole(&other), whole(&small)).unwrap_err();
+    let error = step.rebind(norm, Training::new(whole(&other), whole(&small))).unwrap_err();
     assert!(matches!(error, PrepareError::Binding(BindingError::TooSmall { .. })), "{error}");
     let own = norm.bias().unwrap();
-    let error = step.rebind(norm, own, whole(&other)).unwrap_err();
+    let error = step.rebind(norm, Training::new(own, whole(&other))).unwrap_err();
     assert_eq!(error, PrepareError::LayersOwn { tensor: Tensor::Input });
 
     let base = || Backward::of(whole(&dyb)).input_gradient(whole(&other));
     let both = || base().weight_gradient(whole(&small)).bias_gradient(whole(&other));
     let error = back.rebind(norm, step, both()).unwrap_err();
     assert!(matches!(error, PrepareError::Binding(BindingError::Overlap { .. })), "{error}");
-    let given = |tensor, required| PrepareError::OtherGradients { tensor, required };
+    let given = |tensor, required| PrepareError::OtherTensors { tensor, required };
     let error = back.rebind(norm, step, base()).unwrap_err();
     assert_eq!(error, given(Tensor::WeightGradient, true));
     let error = back.rebind(norm, step, base().weight_gradient(whole(&small))).unwrap_err();
@@ -215,6 +217,6 @@ fn a_backward_wants_the_gradients_that_it_was_prepared_for() {
     let mut back = prepare::backward(&norm, &step, whole(&dy), dx_alone(), plan);
     let more = Gradients { dweight: Some(whole(&vector)), ..dx_alone() };
     let error = back.rebind(&norm, &step, more.of(whole(&dy))).unwrap_err();
-    assert_eq!(error, PrepareError::OtherGradients { tensor: Tensor::WeightGradient, required: false });
+    assert_eq!(error, PrepareError::OtherTensors { tensor: Tensor::WeightGradient, required: false });
     back.rebind(&norm, &step, dx_alone().of(whole(&dy))).unwrap();
 }

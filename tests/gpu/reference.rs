@@ -22,3 +22,8 @@ fn onnx() {
 fn pytorch_channels_last_and_sampled() {
     check("pytorch-extra", 6);
 }
+
+#[test]
+fn storage_epilogues_masks_and_parts() {
+    check("extended", 23);
+}

@@ -112,7 +112,7 @@ fn which_statistics_normalize_and_whether_buffers_move_are_independent() {
                 let options = cpu::Options::default().statistics(statistics).update_running(update);
                 let want = cpu::train(&x, shape, &mut reference, &options);
                 let (y, after) =
-                    forward(&norm, shape, &x, Choices { statistics, update_running: update, plan });
+                    forward(&norm, shape, &x, Choices { statistics, update_running: update, ..plan.into() });
                 let what = format!("{statistics:?}, update {update}, [{plan}]");
                 assert_output(&what, &y, shape, &x, &want, FORWARD);
                 assert_state(&what, &after, &reference, FORWARD);

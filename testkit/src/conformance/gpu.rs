@@ -129,10 +129,10 @@ fn values(gpu: &Gpu, buffer: &Buffer) -> Vec<f32> {
     download(&gpu.device, &gpu.queue, whole(buffer))
 }
 
-fn read_state(gpu: &Gpu, norm: &BatchNorm) -> Result<State> {
+pub(super) fn read_state(gpu: &Gpu, norm: &BatchNorm) -> Result<State> {
     pollster::block_on(norm.read_state(&gpu.queue)).map_err(said)
 }
 
-fn said(error: impl std::error::Error) -> String {
+pub(super) fn said(error: impl std::error::Error) -> String {
     error.to_string()
 }

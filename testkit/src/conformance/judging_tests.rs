@@ -1,11 +1,14 @@
 //! That exact results pass, and that the errors a wrong layer makes do not.
 
+use safetensors::Dtype;
 use wgpu_batchnorm::StorageType;
 
 use super::case::{Case, Format, Input};
 use super::compare::{Outcome, compare};
 use super::cpu;
+use super::encode::encode as write;
 use super::exact::{exact, gradients};
+use super::file::File;
 use super::files::{data, references};
 use super::read;
 use super::results::Results;
@@ -63,6 +66,36 @@ fn the_reference_passes_every_extended_file() -> Result<()> {
             case.name
         );
         assert_eq!(case.truth.len(), if case.epilogue.residual { 15 } else { 13 }, "{}", case.name);
+    }
+    Ok(())
+}
+
+/// What is written can be read by whoever compares, in the types and under the names of the file.
+#[test]
+fn results_are_written_in_the_storage_type() -> Result<()> {
+    for (name, dtype) in [
+        ("extended/x_nchw_3x4x5x5_bf16_add_relu", Dtype::BF16),
+        ("extended/x_nchw_6x3x7x7_f16_parts", Dtype::F16),
+        ("extended/x_nhwc_6x4x4x10_parts_add_relu", Dtype::F32),
+    ] {
+        let case = read(name)?;
+        let published = cpu::run(&case)?.publish(&case);
+        let bytes = write(&published, &case.metadata)?;
+        let file = File::open(&bytes)?;
+        for (name, tensor) in &published {
+            assert_eq!(&file.tensor(name)?, tensor, "{name}");
+            assert_eq!(tensor.shape, case.truth[name].shape, "{name}");
+            let stored = ["y", "dx", "dz", "y_eval", "eval_dx", "eval_dz"].contains(&&**name);
+            let counts = name == "num_batches_tracked";
+            let required = if stored {
+                dtype
+            } else if counts {
+                Dtype::I64
+            } else {
+                Dtype::F32
+            };
+            assert_eq!(tensor.dtype, required, "{name}");
+        }
     }
     Ok(())
 }

@@ -3,24 +3,31 @@
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
-use wgpu_batchnorm::{PlanRequest, Shape, View};
+use wgpu_batchnorm::{PlanRequest, Shape, StorageType, View};
 
 /// A shape and a plan for it.
 #[derive(Clone, Copy)]
 pub struct Case {
     pub shape: Shape,
+    pub storage: StorageType,
     pub plan: PlanRequest,
 }
 
 impl Display for Case {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        write!(f, "{}, [{}]", self.shape, self.plan)
+        write!(f, "{} of {}, [{}]", self.shape, self.storage, self.plan)
     }
 }
 
 impl Case {
     pub fn new(shape: Shape, plan: &str) -> Self {
-        Self { shape, plan: plan.parse().unwrap_or_else(|error| panic!("{error}")) }
+        let plan = plan.parse().unwrap_or_else(|error| panic!("{error}"));
+        Self { shape, storage: StorageType::Float32, plan }
+    }
+
+    /// The same with tensors stored so.
+    pub fn stored(self, storage: StorageType) -> Self {
+        Self { storage, ..self }
     }
 }
 
@@ -39,7 +46,7 @@ const PLANE: u32 = 37;
 
 /// A shape whose slots have so many planes of so many packets, or rows; its slots fill no tile.
 fn shape(view: View, packet: u32, planes: u32, plane: u32) -> Shape {
-    let features = if packet == 16 { 3 } else { 5 };
+    let features = if packet >= 8 { 3 } else { 5 };
     match view {
         View::Rows => Shape::rows(planes * plane, features * packet),
         _ => Shape::channels_first(planes, features, &[plane * packet]),

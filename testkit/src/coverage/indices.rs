@@ -60,7 +60,7 @@ pub fn instrumented(source: &str) -> (String, Vec<String>) {
         }
         names.iter().enumerate().fold(line.to_owned(), |line, (number, name)| {
             // Locals have the names of tensors elsewhere; only loads and stores index these.
-            let tensor = ["x", "y", "dy", "dx"].contains(&name.as_str());
+            let tensor = ["x", "y", "z", "dy", "dx", "dz"].contains(&name.as_str());
             if tensor && !(line.starts_with("fn load_") || line.starts_with("fn store_")) {
                 return line;
             }

@@ -1,18 +1,16 @@
 //! A layer whose results are exact, with every binding between guards: its own vectors, the tensors, the gradients and
 //! what is saved.
 
-use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, LayerBuffers, PlanRequest,
-    Shape, Statistics, Training,
-};
+use wgpu_batchnorm::{Activation, BackwardStep, Context, Epilogue, ForwardStep, Shape, StorageType};
 
 use super::cases::Case;
 use super::guards::Guarded;
+use super::steps::{self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, DZ, EPS, MEAN, SAVED, VAR, WEIGHT, X, Y, Z};
 use crate::gpu::gpu;
-use crate::layer::descriptor;
 use crate::layout::{Layout, feature_sums};
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
+use crate::stored;
 
 /// How what is written lies to what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,32 +32,23 @@ pub enum Wanted {
     Parameters,
 }
 
-/// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
-const EPS: f32 = 1.0 / 1024.0;
-/// What stands where something is to be written: a NaN of its own.
-const UNWRITTEN: u32 = 0xffc0_dead;
-
-const X: usize = 0;
-const Y: usize = 1;
-const DY: usize = 2;
-const DX: usize = 3;
-const DWEIGHT: usize = 4;
-const DBIAS: usize = 5;
-const SAVED: usize = 6;
-const WEIGHT: usize = 7;
-const BIAS: usize = 8;
-const MEAN: usize = 9;
-const VAR: usize = 10;
-const BATCHES: usize = 11;
+/// What stands where something is to be written: a NaN of its own, and two float16 that are none.
+const UNWRITTEN: u32 = 0xffc0_feed;
+/// What stands in the half of a word behind an odd number of 16-bit values.
+const BEHIND: u16 = 0xa5a5;
 
 pub struct Rig {
     pub forward: ForwardStep,
     pub backward: BackwardStep,
     what: String,
     shape: Shape,
+    storage: StorageType,
     layout: Layout,
     wanted: Wanted,
     placement: Placement,
+    epilogue: Epilogue,
+    /// The residual, or zeros.
+    z: Vec<f32>,
     stride: usize,
     guarded: Guarded,
 }
@@ -87,35 +76,78 @@ pub fn whole_numbers(len: usize, seed: u32) -> Vec<f32> {
     (0..len).map(number).collect()
 }
 
+/// The activation of whole numbers, which is exact: halves at the most.
+fn activate(activation: Activation, v: f32) -> f32 {
+    match activation {
+        Activation::Relu => v.max(0.0),
+        Activation::LeakyRelu { slope } if v <= 0.0 => v * slope,
+        _ => v,
+    }
+}
+
+fn derivative(activation: Activation, v: f32) -> f32 {
+    activate(activation, if v > 0.0 { 1.0 } else { -1.0 }).abs()
+}
+
 impl Rig {
     #[track_caller]
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
-        let Case { shape, plan } = case;
-        let (elements, features) = (shape.elements() as usize, shape.features() as usize);
+        Self::with_epilogue(context, case, wanted, placement, Epilogue::default())
+    }
+
+    /// With an epilogue that is exact: ReLU, leaky ReLU of slope 1/2, or none; and a residual, whose gradient is wanted
+    /// where dx is.
+    #[track_caller]
+    pub fn with_epilogue(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        epilogue: Epilogue,
+    ) -> Self {
+        let Case { shape, storage, plan } = case;
+        let (words, features) = ((shape.bytes_of(storage) / 4) as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let lens = [&[elements; 4][..], &[features; 2], &[saved], &[features; 5]].concat();
+        let lens = [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[words; 2]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let what = format!("{shape}, [{plan}], {wanted:?}, {placement:?}");
-        let norm = norm(context, shape, &guarded);
-        let forward = forward(&norm, shape, plan, &guarded, wanted, placement)
+        let what = format!("{}, {wanted:?}, {placement:?}, {epilogue:?}", Case { plan, ..case });
+        let norm = steps::norm(context, shape, &guarded);
+        let forward = steps::forward(&norm, Case { plan, ..case }, &guarded, wanted, placement, epilogue)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
-        let backward = backward(&norm, &forward, plan, &guarded, wanted, placement)
+        let backward = steps::backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
-        Self { forward, backward, what, shape, layout, wanted, placement, stride, guarded }
+        let elements = shape.elements() as usize;
+        let z = if epilogue.residual { whole_numbers(elements, 7) } else { vec![0.0; elements] };
+        Self {
+            forward,
+            backward,
+            what,
+            shape,
+            storage,
+            layout,
+            wanted,
+            placement,
+            epilogue,
+            z,
+            stride,
+            guarded,
+        }
     }
 
     /// Writes everything anew.
     pub fn reset(&self, x: &[f32], dy: &[f32]) {
         let c = self.layout.features;
-        let (in_place, unwritten) = (self.placement == Placement::InPlace, vec![UNWRITTEN; x.len()]);
-        let x = bits(x.iter().copied());
+        let (in_place, unwritten) = (self.placement == Placement::InPlace, self.unwritten());
+        let x = self.words(x.iter().copied());
         self.guarded.write(X, &x);
         // In place, the backward reads a copy of x.
         self.guarded.write(Y, if in_place { &x } else { &unwritten });
-        self.guarded.write(DY, &bits(dy.iter().copied()));
+        self.guarded.write(DY, &self.words(dy.iter().copied()));
         self.guarded.write(DX, &unwritten);
+        self.guarded.write(Z, &self.words(self.z.iter().copied()));
+        self.guarded.write(DZ, &unwritten);
         self.guarded.write(DWEIGHT, &vec![UNWRITTEN; c]);
         self.guarded.write(DBIAS, &vec![UNWRITTEN; c]);
         self.guarded.write(SAVED, &vec![UNWRITTEN; 6 * self.stride]);
@@ -124,6 +156,18 @@ impl Rig {
         self.guarded.write(MEAN, &vec![0; c]);
         self.guarded.write(VAR, &bits(vec![1.0 - EPS; c]));
         self.guarded.write(BATCHES, &vec![6; c]);
+    }
+
+    /// The words of a tensor of the nearest values to these.
+    fn words(&self, values: impl Iterator<Item = f32>) -> Vec<u32> {
+        let bits: Vec<u32> = values.map(|value| stored::encode(self.storage, value)).collect();
+        stored::words(self.storage, &bits, BEHIND)
+    }
+
+    /// A tensor that nothing has written.
+    fn unwritten(&self) -> Vec<u32> {
+        let (len, half) = (self.shape.elements() as usize, self.storage.bytes() == 2);
+        stored::words(self.storage, &vec![if half { UNWRITTEN & 0xffff } else { UNWRITTEN }; len], BEHIND)
     }
 
     /// Runs forward and backward of these, and holds everything that there is against what must be there.
@@ -137,8 +181,15 @@ impl Rig {
             })
             .unwrap();
         let got = self.guarded.read(&self.what);
-        self.check_tensors(&got, x, dy);
-        self.check_gradients(&got, x, dy);
+        let activation = self.epilogue.activation;
+        let v = |i: usize| {
+            let c = self.layout.feature(i);
+            x[i] * weight(c) + bias(c) + self.z[i]
+        };
+        let y: Vec<f32> = (0..x.len()).map(|i| activate(activation, v(i))).collect();
+        let g: Vec<f32> = (0..x.len()).map(|i| dy[i] * derivative(activation, v(i))).collect();
+        self.check_tensors(&got, x, dy, [&y, &g]);
+        self.check_gradients(&got, x, &g);
         self.check_layer(&got, x);
     }
 
@@ -151,29 +202,45 @@ impl Rig {
         }
     }
 
+    /// Holds a tensor against these words, and where two values share one, against its halves.
     #[track_caller]
-    fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
-        let feature = |i: usize| self.layout.feature(i);
-        let y = x.iter().enumerate().map(|(i, x)| (x * weight(feature(i)) + bias(feature(i))).to_bits());
-        let dx = dy.iter().enumerate().map(|(i, dy)| (dy * weight(feature(i))).to_bits());
-        let (x, dy) = (bits(x.iter().copied()), bits(dy.iter().copied()));
-        let unwritten = std::iter::repeat(UNWRITTEN);
+    fn same_tensor(&self, name: &str, got: &[u32], want: &[u32]) {
+        let len = self.shape.elements() as usize;
+        let of = |words: &[u32]| stored::bits(self.storage, words, len);
+        for (i, (got, want)) in of(got).into_iter().zip(of(want)).enumerate() {
+            let values = [got, want].map(|bits| stored::decode(self.storage, bits));
+            assert!(got == want || values == [0.0; 2], "{}: {name}[{i}] is {values:?}", self.what);
+        }
+        let behind = [got, want].map(|words| words[words.len() - 1] >> 16);
+        let odd = self.storage.bytes() == 2 && len % 2 == 1;
+        assert!(!odd || behind == [u32::from(BEHIND); 2], "{}: {behind:x?} is behind {name}", self.what);
+    }
+
+    #[track_caller]
+    fn check_tensors(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32], [y, g]: [&[f32]; 2]) {
+        let dx = g.iter().enumerate().map(|(i, g)| g * weight(self.layout.feature(i)));
+        let [dx, y, dz] = [self.words(dx), self.words(y.iter().copied()), self.words(g.iter().copied())];
+        let (x, dy) = (self.words(x.iter().copied()), self.words(dy.iter().copied()));
+        let unwritten = self.unwritten();
         let has_dx = self.wanted != Wanted::Parameters;
+        self.same_tensor("z", &got[Z], &self.words(self.z.iter().copied()));
+        let has_dz = has_dx && self.epilogue.residual;
+        self.same_tensor("dz", &got[DZ], if has_dz { &dz } else { &unwritten });
         if self.placement == Placement::InPlace {
-            self.same("y", &got[X], y);
-            self.same("the copy of x", &got[Y], x.into_iter());
-            self.same("what is not bound", &got[DX], unwritten);
+            self.same_tensor("y", &got[X], &y);
+            self.same_tensor("the copy of x", &got[Y], &x);
+            self.same_tensor("what is not bound", &got[DX], &unwritten);
             match has_dx {
-                true => self.same("dx", &got[DY], dx),
-                false => self.same("dy", &got[DY], dy.into_iter()),
+                true => self.same_tensor("dx", &got[DY], &dx),
+                false => self.same_tensor("dy", &got[DY], &dy),
             }
         } else {
-            self.same("x", &got[X], x.into_iter());
-            self.same("y", &got[Y], y);
-            self.same("dy", &got[DY], dy.into_iter());
+            self.same_tensor("x", &got[X], &x);
+            self.same_tensor("y", &got[Y], &y);
+            self.same_tensor("dy", &got[DY], &dy);
             match has_dx {
-                true => self.same("dx", &got[DX], dx),
-                false => self.same("what is not bound", &got[DX], unwritten),
+                true => self.same_tensor("dx", &got[DX], &dx),
+                false => self.same_tensor("what is not bound", &got[DX], &unwritten),
             }
         }
     }
@@ -237,48 +304,9 @@ impl Rig {
     pub fn shape(&self) -> Shape {
         self.shape
     }
-}
 
-fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
-    let at = |k| guarded.binding(k);
-    let buffers = LayerBuffers::new().weight(at(WEIGHT)).bias(at(BIAS)).running_mean(at(MEAN));
-    let buffers = buffers.running_var(at(VAR)).num_batches_tracked(at(BATCHES));
-    let replace = BatchNormDescriptor { momentum: Some(1.0), eps: EPS, ..descriptor(shape.features()) };
-    BatchNorm::with_buffers(context, &replace, buffers).unwrap()
-}
-
-fn forward(
-    norm: &BatchNorm,
-    shape: Shape,
-    plan: PlanRequest,
-    guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
-) -> Result<ForwardStep, wgpu_batchnorm::PrepareError> {
-    let output = if placement == Placement::InPlace { X } else { Y };
-    let training = Training::new(guarded.binding(X), guarded.binding(output))
-        .statistics(Statistics::Running)
-        .update_running(wanted == Wanted::All)
-        .saved(guarded.binding(SAVED))
-        .plan(plan);
-    norm.prepare_training(shape, training)
-}
-
-fn backward(
-    norm: &BatchNorm,
-    forward: &ForwardStep,
-    plan: PlanRequest,
-    guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
-) -> Result<BackwardStep, wgpu_batchnorm::PrepareError> {
-    let (input, dx) = if placement == Placement::InPlace { (Y, DY) } else { (X, DX) };
-    let mut backward = Backward::of(guarded.binding(DY)).input(guarded.binding(input)).plan(plan);
-    if wanted != Wanted::Parameters {
-        backward = backward.input_gradient(guarded.binding(dx));
+    /// A value that the storage type has, as has the layer's y of it, such that the mean of one of it is seen.
+    pub fn hot(&self) -> f32 {
+        if self.storage.bytes() == 2 { 64.0 } else { self.shape.count() as f32 }
     }
-    if wanted != Wanted::Tensors {
-        backward = backward.weight_gradient(guarded.binding(DWEIGHT)).bias_gradient(guarded.binding(DBIAS));
-    }
-    norm.prepare_backward(forward, backward)
 }

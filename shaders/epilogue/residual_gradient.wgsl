@@ -1,0 +1,15 @@
+//! import params, packet
+// dz of a packet, where it is wanted: overwritten, or added to.
+
+fn store_residual_gradient(index: u32, g: Packet) {
+    if RESIDUAL_GRADIENT {
+        var dz = g;
+        if params.accumulate_residual == 1u {
+            var old = load_dz(index);
+            for (var k = 0u; k < QUADS; k++) {
+                dz[k] += old[k];
+            }
+        }
+        store_dz(index, dz);
+    }
+}

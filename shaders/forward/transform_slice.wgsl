@@ -1,0 +1,11 @@
+//! import cursor, affine, finished
+// y of an invocation's slice.
+
+fn transform_slice(start: Cursor, affines: ptr<function, Affines>) {
+    var cursor = start;
+    for (var i = 0u; i < start.left; i++) {
+        let values = transform(load_x(cursor.index), affines);
+        store_y(cursor.index, finished(values, cursor.index));
+        advance(&cursor);
+    }
+}

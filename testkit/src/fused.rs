@@ -1,0 +1,360 @@
+//! A step with an epilogue and its backward, run once and held against the CPU twin.
+
+use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
+use wgpu_batchnorm::{
+    Activation, Backward, BackwardStep, BatchNorm, Context, CustomActivation, Evaluation, ForwardStep,
+    PlanRequest, PreActivation, PrepareError, Shape, Statistics, Training, cpu,
+};
+
+use crate::close::{assert_close, max_abs};
+use crate::gpu::{context, gpu, part, values, whole};
+use crate::layer::{descriptor, layer_in};
+use crate::layout::feature_of;
+use crate::plans::without_path;
+use crate::random::{state, tensor};
+use crate::scales::{BACKWARD, FORWARD, Pass};
+
+/// v + sin(v) / 2, as a caller would give it.
+pub const CUSTOM: Activation = Activation::Custom(CustomActivation {
+    value: "let s = sin(v); return v + 0.5 * s;",
+    derivative: "return 1.0 + 0.5 * cos(v);",
+});
+
+/// Every activation, with some that have a parameter.
+pub const ACTIVATIONS: [Activation; 7] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::LeakyRelu { slope: 0.01 },
+    Activation::LeakyRelu { slope: -0.5 },
+    Activation::Silu,
+    Activation::Gelu,
+    CUSTOM,
+];
+
+/// The twin of an activation.
+pub fn twin(activation: Activation) -> cpu::Function {
+    match activation {
+        Activation::Custom(_) => {
+            cpu::Function::Custom { value: |v| v + 0.5 * v.sin(), derivative: |v| 1.0 + 0.5 * v.cos() }
+        }
+        activation => activation.into(),
+    }
+}
+
+/// How what is written lies to what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    Disjoint,
+    /// All tensors in one buffer.
+    SameBuffer,
+    /// y takes the place of x, and dx that of dy. Backward gets a copy of x, where it reads it.
+    InPlace,
+    /// y takes the place of z, and dz that of dy. Backward gets a copy of z, where it reads it.
+    ResidualInPlace,
+}
+
+pub const PLACEMENTS: [Placement; 4] =
+    [Placement::Disjoint, Placement::SameBuffer, Placement::InPlace, Placement::ResidualInPlace];
+
+/// Which forward step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Training,
+    /// Running statistics normalize, and move.
+    Frozen,
+    Evaluation,
+}
+
+/// Which gradients are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub dx: bool,
+    pub dz: bool,
+    /// Of weight and bias.
+    pub learns: bool,
+}
+
+pub const ALL: Wanted = Wanted { dx: true, dz: true, learns: true };
+
+/// A step and its backward.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    pub shape: Shape,
+    pub activation: Activation,
+    pub residual: bool,
+    pub mode: Mode,
+    pub placement: Placement,
+    pub wanted: Wanted,
+    pub by: Option<PreActivation>,
+    /// Whether dz, and the gradients of weight and bias, are added to.
+    pub accumulate: bool,
+    pub plan: PlanRequest,
+}
+
+impl Ask {
+    pub fn new(shape: Shape, activation: Activation, residual: bool) -> Self {
+        Self {
+            shape,
+            activation,
+            residual,
+            mode: Mode::Training,
+            placement: Placement::Disjoint,
+            wanted: Wanted { dz: residual, ..ALL },
+            by: None,
+            accumulate: false,
+            plan: PlanRequest::default(),
+        }
+    }
+
+    /// Whether the placement and the gradients are possible.
+    pub fn is_possible(&self) -> bool {
+        let dz = self.residual || !self.wanted.dz;
+        let place = self.residual || self.placement != Placement::ResidualInPlace;
+        let adds = !(self.accumulate && self.wanted.dz && self.placement == Placement::ResidualInPlace);
+        dz && place && adds
+    }
+}
+
+/// What was there where something is added to.
+const BEFORE: f32 = 0.75;
+
+/// Tensors of a step: each in a buffer of its own, or all in one.
+struct Tensors {
+    buffers: Vec<Buffer>,
+    size: u64,
+}
+
+const X: usize = 0;
+const Y: usize = 1;
+const Z: usize = 2;
+const DY: usize = 3;
+const DX: usize = 4;
+const DZ: usize = 5;
+
+impl Tensors {
+    fn new(one_buffer: bool, tensors: [&[f32]; 6]) -> Self {
+        let size = (tensors[0].len() as u64 * 4).next_multiple_of(256);
+        let buffers: Vec<Buffer> = match one_buffer {
+            true => vec![gpu().empty(size as usize / 4 * 6)],
+            false => tensors.iter().map(|tensor| gpu().empty(tensor.len())).collect(),
+        };
+        let all = Self { buffers, size };
+        for (k, tensor) in tensors.iter().enumerate() {
+            let BufferBinding { buffer, offset, .. } = all.at(k);
+            gpu().queue.write_buffer(buffer, offset, bytemuck::cast_slice(tensor));
+        }
+        all
+    }
+
+    fn at(&self, k: usize) -> BufferBinding<'_> {
+        match self.buffers.len() {
+            1 => part(&self.buffers[0], k as u64 * self.size, self.size),
+            _ => whole(&self.buffers[k]),
+        }
+    }
+
+    fn read(&self, k: usize, len: usize) -> Vec<f32> {
+        let BufferBinding { buffer, offset, .. } = self.at(k);
+        values(buffer)[offset as usize / 4..][..len].to_vec()
+    }
+}
+
+/// The layer, its tensors, and both steps.
+pub struct Fused {
+    pub ask: Ask,
+    pub norm: BatchNorm,
+    pub forward: ForwardStep,
+    pub backward: BackwardStep,
+    tensors: Tensors,
+    copy: Buffer,
+    vectors: [Buffer; 2],
+    x: Vec<f32>,
+    z: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+/// What came out.
+pub struct Got {
+    pub y: Vec<f32>,
+    pub dx: Vec<f32>,
+    pub dz: Vec<f32>,
+    pub dweight: Vec<f32>,
+    pub dbias: Vec<f32>,
+}
+
+fn twin_of(ask: &Ask, x: &[f32], z: &[f32]) -> (cpu::Forward, cpu::Layer) {
+    let c = ask.shape.features();
+    let mut layer = cpu::Layer::with_state(&descriptor(c), &state(c, 901));
+    let options = options(ask, z);
+    let forward = match ask.mode {
+        Mode::Evaluation => cpu::evaluate(x, ask.shape, &layer, &options),
+        _ => cpu::train(x, ask.shape, &mut layer, &options),
+    };
+    (forward, layer)
+}
+
+fn options<'a>(ask: &Ask, z: &'a [f32]) -> cpu::Options<'a> {
+    let statistics = if ask.mode == Mode::Training { Statistics::Batch } else { Statistics::Running };
+    let options = cpu::Options::default().statistics(statistics).activation(twin(ask.activation));
+    if ask.residual { options.residual(z) } else { options }
+}
+
+/// dy, and 0 where the activation is given next to nothing: there rounding may decide of a derivative.
+fn dy_of(ask: &Ask, x: &[f32], z: &[f32]) -> Vec<f32> {
+    let mut dy = tensor(ask.shape, 904);
+    let before = Ask { activation: Activation::Identity, ..*ask };
+    let (cpu::Forward { y, .. }, _) = twin_of(&before, x, z);
+    let near = 2e-6 * max_abs(&y);
+    for (dy, v) in dy.iter_mut().zip(y) {
+        *dy = if v.abs() < near { 0.0 } else { *dy };
+    }
+    dy
+}
+
+impl Fused {
+    #[track_caller]
+    pub fn new(ask: Ask) -> Self {
+        Self::new_in(context(), ask).unwrap_or_else(|error| panic!("{ask:?}: {error}"))
+    }
+
+    pub fn new_in(context: &Context, ask: Ask) -> Result<Self, PrepareError> {
+        let (x, z) = (tensor(ask.shape, 902), tensor(ask.shape, 903));
+        let dy = dy_of(&ask, &x, &z);
+        Self::of(context, ask, [x, z, dy])
+    }
+
+    /// Of these x, z and dy.
+    pub fn of(context: &Context, ask: Ask, [x, z, dy]: [Vec<f32>; 3]) -> Result<Self, PrepareError> {
+        let c = ask.shape.features();
+        let norm = layer_in(context, &descriptor(c), &state(c, 901));
+        let unwritten = vec![BEFORE; x.len()];
+        let all = [&x, &unwritten, &z, &dy, &unwritten, &unwritten].map(Vec::as_slice);
+        let tensors = Tensors::new(ask.placement == Placement::SameBuffer, all);
+        let copy = gpu().upload(if ask.placement == Placement::InPlace { &x } else { &z });
+        let vectors = std::array::from_fn(|_| gpu().upload(&vec![BEFORE; c as usize]));
+        let forward = match ask.mode {
+            Mode::Evaluation => norm.prepare_evaluation(ask.shape, evaluation(&ask, &tensors))?,
+            _ => norm.prepare_training(ask.shape, training(&ask, &tensors))?,
+        };
+        let backward = norm.prepare_backward(&forward, backward(&ask, &tensors, &copy, &vectors))?;
+        Ok(Self { ask, norm, forward, backward, tensors, copy, vectors, x, z, dy })
+    }
+
+    /// x, z and dy.
+    pub fn inputs(&self) -> (&[f32], &[f32], &[f32]) {
+        (&self.x, &self.z, &self.dy)
+    }
+
+    /// The same steps on other buffers with the same values.
+    pub fn rebind(&mut self) {
+        let unwritten = vec![BEFORE; self.x.len()];
+        let all = [&self.x, &unwritten, &self.z, &self.dy, &unwritten, &unwritten].map(Vec::as_slice);
+        let other = Tensors::new(self.ask.placement == Placement::SameBuffer, all);
+        match self.ask.mode {
+            Mode::Evaluation => self.forward.rebind(&self.norm, evaluation(&self.ask, &other)),
+            _ => self.forward.rebind(&self.norm, training(&self.ask, &other)),
+        }
+        .unwrap();
+        let request = backward(&self.ask, &other, &self.copy, &self.vectors);
+        self.backward.rebind(&self.norm, &self.forward, request).unwrap();
+        self.tensors = other;
+    }
+
+    pub fn run(&self) -> Got {
+        gpu()
+            .run(|pass| {
+                self.forward.record(pass);
+                self.backward.record(pass);
+            })
+            .unwrap();
+        let Ask { placement, .. } = self.ask;
+        let read = |k: usize| self.tensors.read(k, self.x.len());
+        let [dweight, dbias] = self.vectors.each_ref().map(values);
+        Got {
+            y: read([Y, Y, X, Z][placement as usize]),
+            dx: read([DX, DX, DY, DX][placement as usize]),
+            dz: read([DZ, DZ, DZ, DY][placement as usize]),
+            dweight,
+            dbias,
+        }
+    }
+
+    /// Runs both steps and holds everything against the twin: 5e-7 of max|y|, 1e-6 of max|dx|, and of the sums' sizes.
+    #[track_caller]
+    pub fn check(&self) {
+        let Self { ask, x, z, dy, .. } = self;
+        let what = format!("{ask:?}, {}, {}", self.forward.plan(), self.backward.plan());
+        let got = self.run();
+        let (forward, _) = twin_of(ask, x, z);
+        let largest = max_abs(&forward.y);
+        assert_close(&format!("{what}: y"), &got.y, &forward.y, |_| largest, FORWARD);
+
+        let cpu::Gradients { dx, dz, sums } =
+            cpu::backward(x, dy, ask.shape, &forward.saved, &options(ask, z));
+        let scales = Pass::of(x, ask.shape, &forward.saved).gradients(&dz);
+        let before = if ask.accumulate { f64::from(BEFORE) } else { 0.0 };
+        let (largest_dx, largest_dz) = (max_abs(&dx), max_abs(&dz) + before);
+        if ask.wanted.dx {
+            let scale = |i: usize| scales.dx[feature_of(ask.shape, i)].min(largest_dx);
+            assert_close(&format!("{what}: dx"), &got.dx, &dx, scale, BACKWARD);
+        }
+        if ask.wanted.dz {
+            let dz: Vec<f64> = dz.iter().map(|dz| before + dz).collect();
+            assert_close(&format!("{what}: dz"), &got.dz, &dz, |_| largest_dz, BACKWARD);
+        }
+        if ask.wanted.learns {
+            let (dbias, dweight): (Vec<f64>, Vec<f64>) =
+                sums.iter().map(|s| (before + s.dy, before + s.dy_xhat)).unzip();
+            let name = format!("{what}: dweight");
+            assert_close(&name, &got.dweight, &dweight, |c| scales.dweight[c] + before, BACKWARD);
+            assert_close(
+                &format!("{what}: dbias"),
+                &got.dbias,
+                &dbias,
+                |c| scales.dbias[c] + before,
+                BACKWARD,
+            );
+        }
+    }
+}
+
+fn training<'a>(ask: &Ask, tensors: &'a Tensors) -> Training<'a> {
+    let output = [Y, Y, X, Z][ask.placement as usize];
+    let statistics = if ask.mode == Mode::Training { Statistics::Batch } else { Statistics::Running };
+    let training = Training::new(tensors.at(X), tensors.at(output));
+    let training = training.statistics(statistics).activation(ask.activation).plan(ask.plan);
+    if ask.residual { training.residual(tensors.at(Z)) } else { training }
+}
+
+fn evaluation<'a>(ask: &Ask, tensors: &'a Tensors) -> Evaluation<'a> {
+    let output = [Y, Y, X, Z][ask.placement as usize];
+    let evaluation = Evaluation::new(tensors.at(X), tensors.at(output));
+    let evaluation = evaluation.activation(ask.activation).plan(without_path(ask.plan));
+    if ask.residual { evaluation.residual(tensors.at(Z)) } else { evaluation }
+}
+
+fn backward<'a>(ask: &Ask, tensors: &'a Tensors, copy: &'a Buffer, vectors: &'a [Buffer; 2]) -> Backward<'a> {
+    let Wanted { dx, dz, learns } = ask.wanted;
+    let mut backward = Backward::of(tensors.at(DY)).accumulate(ask.accumulate);
+    backward = match ask.placement {
+        Placement::InPlace => backward.input(whole(copy)),
+        Placement::ResidualInPlace => backward.residual(whole(copy)),
+        _ => backward,
+    };
+    if let Some(by) = ask.by {
+        backward = backward.pre_activation(by);
+    }
+    if dx {
+        backward = backward.input_gradient(tensors.at([DX, DX, DY, DX][ask.placement as usize]));
+    }
+    if dz {
+        let gradient = tensors.at([DZ, DZ, DZ, DY][ask.placement as usize]);
+        backward = backward.residual_gradient(gradient).accumulate_residual(ask.accumulate);
+    }
+    if learns {
+        backward = backward.weight_gradient(whole(&vectors[0])).bias_gradient(whole(&vectors[1]));
+    }
+    let reduces = learns || (dx && ask.mode == Mode::Training);
+    let applies = dx || dz;
+    backward.plan(if reduces && applies { ask.plan } else { without_path(ask.plan) })
+}
