@@ -117,7 +117,8 @@ impl BoundTensor {
         let holds = |range: &&Bound| range.first <= begin && end <= range.first + range.bytes;
         let range = self.ranges.iter().find(holds)?;
         let before = (begin - range.first) % limits.granule();
-        let size = before + end - begin;
+        // A device binds whole words: the half of the last one is the next row's, or padding.
+        let size = (before + end - begin).next_multiple_of(4);
         let binding = wgpu::BufferBinding {
             buffer: &range.buffer,
             offset: range.offset + (begin - range.first) - before,
