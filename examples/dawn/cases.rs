@@ -1,7 +1,7 @@
 //! Which cases there are: every shader of the layer at least once, and wherever a plan allows it with more than 1,024
 //! loads of each invocation, that is with a second block of the accumulation, whose last segment is not full.
 
-use wgpu_batchnorm::{Path, PlanRequest, StorageType, View};
+use wgpu_batchnorm::{Activation, Epilogue, Path, PlanRequest, StorageType, View};
 
 use crate::problem::Extent;
 use crate::tensors::Placement;
@@ -26,6 +26,9 @@ pub struct Spec {
     pub placement: Placement,
     pub plan: PlanRequest,
     pub storage: StorageType,
+    pub epilogue: Epilogue,
+    /// Whether dx is left out, in which case the residual's gradient is wanted all the same.
+    pub without_dx: bool,
     /// Whether float16 is accessed by two bytes.
     pub half_access: bool,
     /// Whether the layer's vectors are the caller's, in one buffer where the tensors are, too.
@@ -38,9 +41,19 @@ pub struct Spec {
 
 impl Spec {
     fn new(work: Work, extent: Extent, placement: Placement, plan: PlanRequest) -> Self {
-        let storage = StorageType::default();
-        let (half_access, own_vectors, gpu, long) = (false, false, false, false);
-        Self { work, extent, placement, plan, storage, half_access, own_vectors, gpu, long }
+        Self {
+            work,
+            extent,
+            placement,
+            plan,
+            storage: StorageType::default(),
+            epilogue: Epilogue::default(),
+            without_dx: work == Work::WithoutInputGradient,
+            half_access: false,
+            own_vectors: false,
+            gpu: false,
+            long: false,
+        }
     }
 
     pub fn name(&self) -> String {
@@ -56,11 +69,22 @@ impl Spec {
             Placement::Separate => "",
             Placement::Shared => ", shared",
             Placement::InPlace => ", in place",
+            Placement::ResidualInPlace => ", residual in place",
         };
         let gpu = if *gpu { ", as on a GPU" } else { "" };
         let by = if *half_access { " by two bytes" } else { "" };
         let vectors = if *own_vectors { ", vectors of the caller's" } else { "" };
-        format!("{work} {outer}x{features}x{inner} of {storage}{by}, {plan}{placement}{vectors}{gpu}")
+        let epilogue = match self.epilogue {
+            Epilogue { activation: Activation::Identity, residual: false, .. } => String::new(),
+            Epilogue { activation, residual, .. } => {
+                let residual = if residual { " with a residual" } else { "" };
+                let without = if self.without_dx { " without dx" } else { "" };
+                format!(", {activation:?}{residual}{without}")
+            }
+        };
+        format!(
+            "{work} {outer}x{features}x{inner} of {storage}{by}, {plan}{placement}{vectors}{gpu}{epilogue}"
+        )
     }
 }
 
@@ -205,11 +229,50 @@ fn own_vectors() -> impl Iterator<Item = Spec> {
     frames.flat_map(with).map(|spec| Spec { own_vectors: true, ..spec })
 }
 
+/// Every epilogue in every kernel that has one, each in another view, packet and placement.
+fn with_epilogues() -> impl Iterator<Item = Spec> {
+    let (relu, leaky) = (Activation::Relu, Activation::LeakyRelu { slope: 0.1 });
+    let epilogues = [
+        (relu, true),
+        (leaky, false),
+        (Activation::Silu, true),
+        (Activation::Gelu, true),
+        (relu, false),
+        (leaky, true),
+        (Activation::Silu, false),
+        (Activation::Identity, true),
+        (Activation::Gelu, true),
+        (relu, true),
+        (leaky, true),
+        (Activation::Silu, true),
+    ];
+    let with = |(k, (activation, residual)): (usize, (Activation, bool))| {
+        let (view, packet) = [(View::Planes, 4), (View::Rows, 1), (View::Rows, 16)][k % 3];
+        let extent = if view == View::Planes { [9, 3, 7 * packet] } else { [201, 3 * packet, 1] };
+        let frame = frame(view, packet, extent, [4, 4]);
+        let placements =
+            [PLACEMENTS[k % 3], if residual { Placement::ResidualInPlace } else { PLACEMENTS[2] }];
+        let placement = placements[k / 3 % 2];
+        let mut all = vec![frame.spec(Work::Evaluation, None, placement)];
+        let paths = [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
+        all.extend(paths);
+        all.push(frame.persistent(Work::Training, [4, 8, 16][k % 3], placement));
+        // dz alone.
+        let without = all.clone().into_iter().filter(|_| residual);
+        all.extend(without.map(|spec| Spec { without_dx: true, ..spec }));
+        let mut epilogue = Epilogue::default();
+        (epilogue.activation, epilogue.residual) = (activation, residual);
+        all.into_iter().map(move |spec| Spec { epilogue, long: false, ..spec })
+    };
+    epilogues.into_iter().enumerate().flat_map(with)
+}
+
 pub fn all() -> Vec<Spec> {
     let mut all = vec![empty(5), empty(12), many_splits(5, 1, 8), many_splits(12, 4, 4)];
     all.extend(as_on_a_gpu());
     all.extend(all_stored());
     all.extend(own_vectors());
+    all.extend(with_epilogues());
     for frame in &FRAMES {
         for placement in PLACEMENTS {
             all.push(frame.spec(Work::Evaluation, None, placement));

@@ -72,7 +72,8 @@ fn main() -> Result<()> {
 
 /// Whether a shader is one of a sample, of which Dawn runs others that are made of the same choices.
 fn is_sampled(name: &str) -> bool {
-    ["_f16", "_bf16", "_separate"].iter().any(|choice| name.contains(choice))
+    let epilogues = ["relu", "silu", "gelu", "residual", "_dz"];
+    ["_f16", "_bf16", "_separate"].iter().chain(&epilogues).any(|choice| name.contains(choice))
 }
 
 struct Contexts {
@@ -82,7 +83,7 @@ struct Contexts {
 }
 
 fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Result<()> {
-    let problem = Problem::new(spec.extent, spec.storage);
+    let mut problem = Problem::new(spec.extent, spec.storage, spec.epilogue);
     let (statistics, update) = match spec.work {
         Work::Training | Work::WithoutInputGradient => (Statistics::Batch, true),
         Work::Frozen => (Statistics::Running, true),
@@ -90,6 +91,7 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     };
     // Both ways of moving the running statistics, and of writing the gradients of weight and bias, have their cases.
     let descriptor = problem.descriptor((spec.work != Work::Frozen).then_some(0.1));
+    problem.avoid_kinks(&descriptor, statistics);
     let accumulate = spec.placement == Placement::Shared;
     let before = 0.75;
     let context = match spec {
@@ -105,12 +107,19 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     let (shape, input, output) = (spec.extent.shape(), tensors.input.binding(), tensors.output.binding());
     let step = match spec.work {
         Work::Evaluation => {
-            let evaluation = Evaluation::new(input, output).storage(spec.storage).plan(spec.plan);
+            let mut evaluation = Evaluation::new(input, output).storage(spec.storage).plan(spec.plan);
+            evaluation = evaluation.activation(spec.epilogue.activation);
+            if spec.epilogue.residual {
+                evaluation = evaluation.residual(tensors.residual.binding());
+            }
             norm.prepare_evaluation(shape, evaluation)?
         }
         _ => {
             let mut training = Training::new(input, output).statistics(statistics).plan(spec.plan);
-            training = training.storage(spec.storage);
+            training = training.storage(spec.storage).activation(spec.epilogue.activation);
+            if spec.epilogue.residual {
+                training = training.residual(tensors.residual.binding());
+            }
             if let Some(saved) = &tensors.saved {
                 training = training.saved(saved.binding());
             }
@@ -165,8 +174,14 @@ fn prepare_backward(
     if spec.placement == Placement::InPlace {
         backward = backward.input(tensors.kept_input.binding());
     }
-    if spec.work == Work::WithoutInputGradient {
-        plan.path = None;
+    if spec.placement == Placement::ResidualInPlace {
+        backward = backward.residual(tensors.kept_residual.binding());
+    }
+    if spec.epilogue.residual {
+        backward = backward.residual_gradient(tensors.residual_gradient.binding());
+    }
+    if spec.without_dx {
+        plan.path = plan.path.filter(|_| spec.epilogue.residual);
     } else {
         backward = backward.input_gradient(tensors.input_gradient.binding());
     }
@@ -204,14 +219,17 @@ fn expect(recorder: &mut Recorder<'_>, norm: &BatchNorm, spec: &Spec, tensors: &
         let counts = vec![layer.num_batches_tracked as u32; norm.features() as usize];
         recorder.expect_exactly("batches", &batches, &counts);
     }
-    let Tensors { output, input_gradient, weight_gradient, bias_gradient, .. } = tensors;
+    let Tensors { output, input_gradient, residual_gradient, weight_gradient, bias_gradient, .. } = tensors;
     if !truth.y.is_empty() {
         let stored =
             |recorder: &mut Recorder<'_>, name, at: &tensors::Range, truth: &[f64], scale, tolerance| {
                 recorder.expect_stored(name, &at.binding(), spec.storage, truth, vec![scale], tolerance);
             };
         stored(recorder, "y", output, &truth.y, truth.y_scale, forward);
-        if spec.work != Work::WithoutInputGradient {
+        if spec.epilogue.residual {
+            stored(recorder, "dz", residual_gradient, &truth.dz, truth.dz_scale, backward);
+        }
+        if !spec.without_dx {
             stored(recorder, "dx", input_gradient, &truth.dx, truth.dx_scale, backward);
         }
     }

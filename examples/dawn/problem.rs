@@ -2,8 +2,8 @@
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, StandardNormal};
-use testkit::stored::all_rounded;
-use wgpu_batchnorm::{BatchNormDescriptor, Shape, State, Statistics, StorageType, cpu};
+use testkit::storage::rounded;
+use wgpu_batchnorm::{Activation, BatchNormDescriptor, Epilogue, Shape, State, Statistics, StorageType, cpu};
 
 /// outer × features × inner values.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +32,14 @@ pub struct Problem {
     pub storage: StorageType,
     pub x: Vec<f32>,
     pub dy: Vec<f32>,
+    /// The residual.
+    pub z: Vec<f32>,
+    pub epilogue: Epilogue,
     pub state: State,
 }
 
 impl Problem {
-    pub fn new(extent: Extent, storage: StorageType) -> Self {
+    pub fn new(extent: Extent, storage: StorageType, epilogue: Epilogue) -> Self {
         let mut rng = StdRng::seed_from_u64(7);
         let mut draw = |low, high| (0..extent.features).map(|_| rng.random_range(low..high)).collect();
         let state = State {
@@ -46,8 +49,26 @@ impl Problem {
             running_var: draw(0.2, 3.0),
             num_batches_tracked: 3,
         };
-        let [x, dy] = [11, 13].map(|seed| all_rounded(storage, &tensor(extent, seed)));
-        Self { extent, storage, x, dy, state }
+        let [x, dy, z] = [11, 13, 17].map(|seed| rounded(&tensor(extent, seed), storage));
+        Self { extent, storage, x, dy, z, epilogue, state }
+    }
+
+    pub fn options(&self, statistics: Statistics, update: bool) -> cpu::Options<'_> {
+        let options = cpu::Options::default().statistics(statistics).update_running(update);
+        let options = options.activation(self.epilogue.activation);
+        if self.epilogue.residual { options.residual(&self.z) } else { options }
+    }
+
+    /// Takes dy off where the activation is given next to nothing: there rounding may decide of a derivative.
+    pub fn avoid_kinks(&mut self, descriptor: &BatchNormDescriptor<'_>, statistics: Statistics) {
+        if self.epilogue.activation == Activation::Identity {
+            return;
+        }
+        let mut layer = cpu::Layer::with_state(descriptor, &self.state);
+        let options = self.options(statistics, false).activation(Activation::Identity);
+        let v = cpu::train(&self.x, self.extent.shape(), &mut layer, &options).y;
+        let near = |v: &f64| v.abs() < 1e-5;
+        self.dy.iter_mut().zip(&v).filter(|(_, v)| near(v)).for_each(|(dy, _)| *dy = 0.0);
     }
 
     pub fn descriptor(&self, momentum: Option<f32>) -> BatchNormDescriptor<'static> {
@@ -74,10 +95,12 @@ pub struct Truth {
     pub layer: cpu::Layer,
     pub y: Vec<f64>,
     pub dx: Vec<f64>,
+    pub dz: Vec<f64>,
     pub dweight: Vec<f64>,
     pub dbias: Vec<f64>,
     pub y_scale: f64,
     pub dx_scale: f64,
+    pub dz_scale: f64,
     pub dweight_scales: Vec<f64>,
     pub dbias_scales: Vec<f64>,
 }
@@ -92,11 +115,11 @@ impl Truth {
         before: f32,
     ) -> Self {
         let Problem { extent, x, dy, state, .. } = problem;
+        let options = problem.options(statistics, update);
         let shape = extent.shape();
         let mut layer = cpu::Layer::with_state(descriptor, state);
-        let options = cpu::Options::default().statistics(statistics).update_running(update);
         let cpu::Forward { y, saved, .. } = cpu::train(x, shape, &mut layer, &options);
-        let cpu::Gradients { dx, sums, .. } = cpu::backward(x, dy, shape, &saved, &options);
+        let cpu::Gradients { dx, dz, sums } = cpu::backward(x, dy, shape, &saved, &options);
         let before = f64::from(before);
         let mut truth = Self {
             y_scale: y.iter().fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs())),
@@ -106,12 +129,14 @@ impl Truth {
             dweight: sums.iter().map(|s| before + s.dy_xhat).collect(),
             dbias: sums.iter().map(|s| before + s.dy).collect(),
             dx_scale: f64::MIN_POSITIVE,
+            dz_scale: dz.iter().fold(f64::MIN_POSITIVE, |max, v| max.max(v.abs())),
+            dz,
             dweight_scales: vec![before.abs().max(f64::MIN_POSITIVE); saved.len()],
             dbias_scales: vec![before.abs().max(f64::MIN_POSITIVE); saved.len()],
         };
-        for (i, (x, dy)) in x.iter().zip(dy).enumerate() {
+        for (i, x) in x.iter().enumerate() {
             let c = extent.feature_of(i);
-            let (s, g) = (saved[c], f64::from(*dy));
+            let (s, g) = (saved[c], truth.dz[i]);
             truth.dbias_scales[c] += g.abs();
             truth.dweight_scales[c] += (g * (f64::from(*x) - s.mean) * s.invstd).abs();
             truth.dx_scale = truth.dx_scale.max((s.weight * s.invstd * g).abs());

@@ -15,6 +15,8 @@ pub enum Placement {
     Shared,
     /// y over a copy of x, dx over dy.
     InPlace,
+    /// y over a copy of z, dz over dy.
+    ResidualInPlace,
 }
 
 /// A range of a buffer.
@@ -40,6 +42,10 @@ pub struct Tensors {
     pub kept_input: Range,
     pub output_gradient: Range,
     pub input_gradient: Range,
+    /// z as the forward step reads it, as the backward step does, and dz.
+    pub residual: Range,
+    pub kept_residual: Range,
+    pub residual_gradient: Range,
     pub weight_gradient: Range,
     pub bias_gradient: Range,
     /// Where a training step saves what its backward needs, if not in the context's memory.
@@ -53,22 +59,26 @@ impl Tensors {
             let bits: Vec<u32> = values.iter().map(|&value| encode(problem.storage, value)).collect();
             words(problem.storage, &bits, 0)
         };
-        let (x, dy) = (&stored(&problem.x), stored(&problem.dy));
+        let (x, dy, z) = (&stored(&problem.x), stored(&problem.dy), &stored(&problem.z));
         let zeros = vec![0; x.len()];
         let gradient = vec![before.to_bits(); problem.extent.features as usize];
         let saved = vec![0; saved_bytes as usize / 4];
-        let parts: [&[u32]; 7] = [x, &zeros, &dy, &zeros, &gradient, &gradient, &saved];
-        let [input, output, output_gradient, input_gradient, weight_gradient, bias_gradient, saved] =
-            match placement {
-                Placement::Shared => in_one_buffer(gpu, parts),
-                Placement::Separate | Placement::InPlace => parts.map(|part| in_its_own_buffer(gpu, part)),
-            };
+        let parts: [&[u32]; 9] = [x, &zeros, &dy, &zeros, z, &zeros, &gradient, &gradient, &saved];
+        let parts = match placement {
+            Placement::Shared => in_one_buffer(gpu, parts),
+            _ => parts.map(|part| in_its_own_buffer(gpu, part)),
+        };
+        let [input, output, output_gradient, input_gradient, residual, residual_gradient, ..] = parts.clone();
+        let [.., weight_gradient, bias_gradient, saved] = parts;
         let tensors = Self {
             kept_input: input.clone(),
             input,
             output,
             output_gradient,
             input_gradient,
+            kept_residual: residual.clone(),
+            residual,
+            residual_gradient,
             weight_gradient,
             bias_gradient,
             saved: (placement == Placement::Shared).then_some(saved),
@@ -79,6 +89,12 @@ impl Tensors {
                 kept_input: in_its_own_buffer(gpu, x),
                 output: tensors.input.clone(),
                 input_gradient: tensors.output_gradient.clone(),
+                ..tensors
+            },
+            Placement::ResidualInPlace => Self {
+                kept_residual: in_its_own_buffer(gpu, z),
+                output: tensors.residual.clone(),
+                residual_gradient: tensors.output_gradient.clone(),
                 ..tensors
             },
         }

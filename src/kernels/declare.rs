@@ -72,6 +72,10 @@ fn binding(variant: &Variant, role: Role, access: Access) -> String {
 
 /// What the kernel does with a binding, whatever access WebGPU wants it to have beside others of its buffer.
 fn used(variant: &Variant, role: Role) -> Access {
-    let bindings = variant.kernel.row().bindings;
-    bindings.iter().find(|(bound, _)| *bound == role).map_or(Access::Read, |&(_, access)| access)
+    let row = variant.kernel.row();
+    row.bindings
+        .iter()
+        .chain(row.optional)
+        .find(|(bound, _)| *bound == role)
+        .map_or(Access::Read, |&(_, access)| access)
 }

@@ -75,7 +75,8 @@ impl Pipeline {
             //   are rounded up to hold (`Shape::bytes_of`), or, as an f16, an element of its own. A store changes no bit of
             //   the other half, whoever writes that meanwhile.
             // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, records,
-            //   gradients): indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
+            //   gradients): indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's,
+            //   or of the
             //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
             //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
             // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from

@@ -16,6 +16,9 @@ pub enum PlanError {
         /// What the device has.
         given: u64,
     },
+    /// The activation is not possible.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// An example does not fit a binding, and tensors are cut between examples only.
     #[error(
         "an example (a position, where features are last) takes {required} bytes, the device binds at most {limit}: \
@@ -27,9 +30,6 @@ pub enum PlanError {
         /// The smaller of the device's `max_storage_buffer_binding_size` and `max_buffer_size`.
         limit: u64,
     },
-    /// The activation is not possible.
-    #[error(transparent)]
-    Activation(#[from] ActivationError),
     /// The [`PlanRequest`](crate::PlanRequest) asks for what this shape on this device does not allow.
     #[error("the requested plan is not possible: {required}, given {given}")]
     Request {

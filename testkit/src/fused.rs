@@ -3,16 +3,18 @@
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
 use wgpu_batchnorm::{
     Activation, Backward, BackwardStep, BatchNorm, Context, CustomActivation, Evaluation, ForwardStep,
-    PlanRequest, PreActivation, PrepareError, Shape, Statistics, Training, cpu,
+    PlanRequest, PreActivation, PrepareError, Shape, Statistics, StorageType, Training, cpu,
 };
 
-use crate::close::{assert_close, max_abs};
-use crate::gpu::{context, gpu, part, values, whole};
+use crate::close::{assert_close, assert_stored, max_abs};
+use crate::gpu::{context, download, gpu, part, values, whole};
 use crate::layer::{descriptor, layer_in};
 use crate::layout::feature_of;
 use crate::plans::without_path;
 use crate::random::{state, tensor};
 use crate::scales::{BACKWARD, FORWARD, Pass};
+use crate::storage::{decode, encode, rounded};
+use crate::stored::upload;
 
 /// v + sin(v) / 2, as a caller would give it.
 pub const CUSTOM: Activation = Activation::Custom(CustomActivation {
@@ -86,6 +88,7 @@ pub struct Ask {
     pub placement: Placement,
     pub wanted: Wanted,
     pub by: Option<PreActivation>,
+    pub storage: StorageType,
     /// Whether dz, and the gradients of weight and bias, are added to.
     pub accumulate: bool,
     pub plan: PlanRequest,
@@ -101,6 +104,7 @@ impl Ask {
             placement: Placement::Disjoint,
             wanted: Wanted { dz: residual, ..ALL },
             by: None,
+            storage: StorageType::Float32,
             accumulate: false,
             plan: PlanRequest::default(),
         }
@@ -132,16 +136,19 @@ const DX: usize = 4;
 const DZ: usize = 5;
 
 impl Tensors {
-    fn new(one_buffer: bool, tensors: [&[f32]; 6]) -> Self {
-        let size = (tensors[0].len() as u64 * 4).next_multiple_of(256);
-        let buffers: Vec<Buffer> = match one_buffer {
-            true => vec![gpu().empty(size as usize / 4 * 6)],
-            false => tensors.iter().map(|tensor| gpu().empty(tensor.len())).collect(),
+    fn new(ask: &Ask, tensors: [&[f32]; 6]) -> Self {
+        let words = ask.shape.bytes_of(ask.storage).div_ceil(4) as usize;
+        let size = (words as u64 * 4).next_multiple_of(256);
+        let buffers: Vec<Buffer> = match ask.placement {
+            Placement::SameBuffer => vec![gpu().empty(size as usize / 4 * 6)],
+            _ => tensors.iter().map(|_| gpu().empty(words)).collect(),
         };
         let all = Self { buffers, size };
         for (k, tensor) in tensors.iter().enumerate() {
             let BufferBinding { buffer, offset, .. } = all.at(k);
-            gpu().queue.write_buffer(buffer, offset, bytemuck::cast_slice(tensor));
+            let mut bytes = encode(tensor, ask.storage);
+            bytes.resize(4 * words, 0);
+            gpu().queue.write_buffer(buffer, offset, &bytes);
         }
         all
     }
@@ -153,9 +160,10 @@ impl Tensors {
         }
     }
 
-    fn read(&self, k: usize, len: usize) -> Vec<f32> {
-        let BufferBinding { buffer, offset, .. } = self.at(k);
-        values(buffer)[offset as usize / 4..][..len].to_vec()
+    fn read(&self, k: usize, ask: &Ask) -> Vec<f32> {
+        let words: Vec<u32> = download(&gpu().device, &gpu().queue, self.at(k));
+        let bytes = (ask.shape.elements() * ask.storage.bytes()) as usize;
+        decode(&bytemuck::cast_slice(&words)[..bytes], ask.storage)
     }
 }
 
@@ -218,8 +226,8 @@ impl Fused {
     }
 
     pub fn new_in(context: &Context, ask: Ask) -> Result<Self, PrepareError> {
-        let (x, z) = (tensor(ask.shape, 902), tensor(ask.shape, 903));
-        let dy = dy_of(&ask, &x, &z);
+        let [x, z] = [902, 903].map(|seed| rounded(&tensor(ask.shape, seed), ask.storage));
+        let dy = rounded(&dy_of(&ask, &x, &z), ask.storage);
         Self::of(context, ask, [x, z, dy])
     }
 
@@ -229,8 +237,8 @@ impl Fused {
         let norm = layer_in(context, &descriptor(c), &state(c, 901));
         let unwritten = vec![BEFORE; x.len()];
         let all = [&x, &unwritten, &z, &dy, &unwritten, &unwritten].map(Vec::as_slice);
-        let tensors = Tensors::new(ask.placement == Placement::SameBuffer, all);
-        let copy = gpu().upload(if ask.placement == Placement::InPlace { &x } else { &z });
+        let tensors = Tensors::new(&ask, all);
+        let copy = upload(ask.storage, if ask.placement == Placement::InPlace { &x } else { &z });
         let vectors = std::array::from_fn(|_| gpu().upload(&vec![BEFORE; c as usize]));
         let forward = match ask.mode {
             Mode::Evaluation => norm.prepare_evaluation(ask.shape, evaluation(&ask, &tensors))?,
@@ -249,7 +257,7 @@ impl Fused {
     pub fn rebind(&mut self) {
         let unwritten = vec![BEFORE; self.x.len()];
         let all = [&self.x, &unwritten, &self.z, &self.dy, &unwritten, &unwritten].map(Vec::as_slice);
-        let other = Tensors::new(self.ask.placement == Placement::SameBuffer, all);
+        let other = Tensors::new(&self.ask, all);
         match self.ask.mode {
             Mode::Evaluation => self.forward.rebind(&self.norm, evaluation(&self.ask, &other)),
             _ => self.forward.rebind(&self.norm, training(&self.ask, &other)),
@@ -268,7 +276,7 @@ impl Fused {
             })
             .unwrap();
         let Ask { placement, .. } = self.ask;
-        let read = |k: usize| self.tensors.read(k, self.x.len());
+        let read = |k: usize| self.tensors.read(k, &self.ask);
         let [dweight, dbias] = self.vectors.each_ref().map(values);
         Got {
             y: read([Y, Y, X, Z][placement as usize]),
@@ -287,7 +295,8 @@ impl Fused {
         let got = self.run();
         let (forward, _) = twin_of(ask, x, z);
         let largest = max_abs(&forward.y);
-        assert_close(&format!("{what}: y"), &got.y, &forward.y, |_| largest, FORWARD);
+        let storage = ask.storage;
+        assert_stored(&format!("{what}: y"), storage, &got.y, &forward.y, |_| largest, FORWARD);
 
         let cpu::Gradients { dx, dz, sums } =
             cpu::backward(x, dy, ask.shape, &forward.saved, &options(ask, z));
@@ -296,11 +305,11 @@ impl Fused {
         let (largest_dx, largest_dz) = (max_abs(&dx), max_abs(&dz) + before);
         if ask.wanted.dx {
             let scale = |i: usize| scales.dx[feature_of(ask.shape, i)].min(largest_dx);
-            assert_close(&format!("{what}: dx"), &got.dx, &dx, scale, BACKWARD);
+            assert_stored(&format!("{what}: dx"), storage, &got.dx, &dx, scale, BACKWARD);
         }
         if ask.wanted.dz {
             let dz: Vec<f64> = dz.iter().map(|dz| before + dz).collect();
-            assert_close(&format!("{what}: dz"), &got.dz, &dz, |_| largest_dz, BACKWARD);
+            assert_stored(&format!("{what}: dz"), storage, &got.dz, &dz, |_| largest_dz, BACKWARD);
         }
         if ask.wanted.learns {
             let (dbias, dweight): (Vec<f64>, Vec<f64>) =
@@ -322,14 +331,15 @@ fn training<'a>(ask: &Ask, tensors: &'a Tensors) -> Training<'a> {
     let output = [Y, Y, X, Z][ask.placement as usize];
     let statistics = if ask.mode == Mode::Training { Statistics::Batch } else { Statistics::Running };
     let training = Training::new(tensors.at(X), tensors.at(output));
-    let training = training.statistics(statistics).activation(ask.activation).plan(ask.plan);
+    let training =
+        training.statistics(statistics).activation(ask.activation).storage(ask.storage).plan(ask.plan);
     if ask.residual { training.residual(tensors.at(Z)) } else { training }
 }
 
 fn evaluation<'a>(ask: &Ask, tensors: &'a Tensors) -> Evaluation<'a> {
     let output = [Y, Y, X, Z][ask.placement as usize];
     let evaluation = Evaluation::new(tensors.at(X), tensors.at(output));
-    let evaluation = evaluation.activation(ask.activation).plan(without_path(ask.plan));
+    let evaluation = evaluation.activation(ask.activation).storage(ask.storage).plan(without_path(ask.plan));
     if ask.residual { evaluation.residual(tensors.at(Z)) } else { evaluation }
 }
 

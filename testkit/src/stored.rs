@@ -23,16 +23,6 @@ pub fn decode(storage: StorageType, bits: u32) -> f32 {
     }
 }
 
-/// The nearest value that the type has.
-pub fn rounded(storage: StorageType, value: f32) -> f32 {
-    decode(storage, encode(storage, value))
-}
-
-/// The nearest values that the type has.
-pub fn all_rounded(storage: StorageType, values: &[f32]) -> Vec<f32> {
-    values.iter().map(|&value| rounded(storage, value)).collect()
-}
-
 /// Words of the values' bits; where two share a word and one is left over, its other half is `rest`.
 pub fn words(storage: StorageType, bits: &[u32], rest: u16) -> Vec<u32> {
     match storage.bytes() {

@@ -8,7 +8,7 @@ use testkit::plans::{of_path, paths};
 use testkit::random::state;
 use wgpu_batchnorm::{
     Activation, BatchNorm, Context, ContextOptions, DeviceProfile, LayerBuffers, Path, PlanError,
-    PlanRequest, PreActivation, PrepareError, Shape, Tensor, Training, View,
+    PlanRequest, PreActivation, PrepareError, Shape, StorageType, Tensor, Training, View,
 };
 
 const WANTED: [Wanted; 5] = [
@@ -32,7 +32,10 @@ fn shape(view: View, packet: u32) -> Shape {
 
 /// What a combination of choices asks for; nothing where it is not possible.
 fn ask(choices: &[usize]) -> Option<Ask> {
-    let (view, packet) = ([View::Planes, View::Rows][choices[0] / 3], [1, 4, 16][choices[0] % 3]);
+    let (view, packet) = ([View::Planes, View::Rows][choices[0] / 3], [1, 4, 8][choices[0] % 3]);
+    let storage = StorageType::ALL[choices[9]];
+    // 16 float32, but 8 values of 16 bits.
+    let packet = if packet == 8 && storage == StorageType::Float32 { 16 } else { packet };
     let activation = ACTIVATIONS[choices[1]];
     let plan = of_path([Path::Cached, Path::Persistent, Path::Split][choices[2]]).view(view).packet(packet);
     let ask = Ask {
@@ -40,6 +43,7 @@ fn ask(choices: &[usize]) -> Option<Ask> {
         mode: [Mode::Training, Mode::Frozen, Mode::Evaluation][choices[5]],
         wanted: WANTED[choices[6]],
         by: BY[choices[7]],
+        storage,
         accumulate: choices[8] == 1,
         plan,
         ..Ask::new(shape(view, packet), activation, choices[3] == 1)
@@ -51,7 +55,7 @@ fn ask(choices: &[usize]) -> Option<Ask> {
 
 #[test]
 fn each_choice_beside_each_other() {
-    let sizes = [6, ACTIVATIONS.len(), 3, 2, 4, 3, WANTED.len(), 3, 2];
+    let sizes = [6, ACTIVATIONS.len(), 3, 2, 4, 3, WANTED.len(), 3, 2, 3];
     let sample = pairwise(&sizes, |choices| ask(choices).is_some());
     assert!((42..90).contains(&sample.len()), "{}", sample.len());
     for ask in sample.iter().filter_map(|choices| ask(choices)) {

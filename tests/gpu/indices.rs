@@ -57,6 +57,22 @@ fn every_path() {
     }
 }
 
+#[test]
+fn with_an_epilogue() {
+    if !has_room() {
+        return;
+    }
+    let mut inspector = Inspector::default();
+    for view in [View::Planes, View::Rows] {
+        for (case, epilogue) in cases::cases(view, 4).into_iter().zip(epilogues().into_iter().cycle()) {
+            for wanted in [Wanted::All, Wanted::Tensors] {
+                let rig = Rig::with_epilogue(context(), case, wanted, Placement::Disjoint, epilogue);
+                inspect_rig(&mut inspector, &rig, &format!("{case}, {wanted:?}, {epilogue:?}"));
+            }
+        }
+    }
+}
+
 /// Pieces of a tensor begin and end anywhere in what is bound; records are the caller's.
 #[test]
 fn pieces_and_parts() {
@@ -111,22 +127,6 @@ fn pieces_and_parts() {
             last.dispatches(),
         ];
         inspector.check(&format!("{shape} in parts"), &dispatches.concat());
-    }
-}
-
-#[test]
-fn with_an_epilogue() {
-    if !has_room() {
-        return;
-    }
-    let mut inspector = Inspector::default();
-    for view in [View::Planes, View::Rows] {
-        for (case, epilogue) in cases::cases(view, 4).into_iter().zip(epilogues().into_iter().cycle()) {
-            for wanted in [Wanted::All, Wanted::Tensors] {
-                let rig = Rig::with_epilogue(context(), case, wanted, Placement::Disjoint, epilogue);
-                inspect_rig(&mut inspector, &rig, &format!("{case}, {wanted:?}, {epilogue:?}"));
-            }
-        }
     }
 }
 

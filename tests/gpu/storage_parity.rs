@@ -10,7 +10,8 @@ use testkit::plans::without_path;
 use testkit::profiles::{by_half_access, contexts};
 use testkit::random::{state, tensor};
 use testkit::scales::{BACKWARD, FORWARD, Pass};
-use testkit::stored::{all_rounded, upload, values};
+use testkit::storage::rounded;
+use testkit::stored::{upload, values};
 use testkit::train::{Trained, evaluate_stored, train_stored};
 use wgpu_batchnorm::{
     Backward, Context, ContextOptions, Path, PlanRequest, Shape, StorageType, Training, View, cpu,
@@ -23,7 +24,7 @@ fn check(context: &Context, storage: StorageType, shape: Shape, plan: PlanReques
     let what = format!("{shape} of {storage}, [{plan}]");
     let descriptor = descriptor(shape.features());
     let before = state(shape.features(), 7);
-    let [x, dy] = [11, 13].map(|seed| all_rounded(storage, &tensor(shape, seed)));
+    let [x, dy] = [11, 13].map(|seed| rounded(&tensor(shape, seed), storage));
     let mut layer = cpu::Layer::with_state(&descriptor, &before);
     let of = |i: usize| feature_of(shape, i);
 
@@ -121,7 +122,7 @@ fn virtual_batches_share_words() {
 #[track_caller]
 fn in_turn(context: &Context, storage: StorageType, shape: Shape, plan: PlanRequest) {
     let (c, before) = (shape.features(), state(shape.features(), 21));
-    let [x, dy] = [23, 25].map(|seed| all_rounded(storage, &tensor(shape, seed)));
+    let [x, dy] = [23, 25].map(|seed| rounded(&tensor(shape, seed), storage));
     let norm = layer_in(context, &descriptor(c), &before);
     let example = x.len() / shape.batch() as usize;
     let of_batch = |(x, dy): (&[f32], &[f32])| {
@@ -194,7 +195,7 @@ fn what_is_not_finite_stays_in_its_feature() {
     ] {
         for (shape, plan) in plans(view, packet) {
             let features = shape.features();
-            let [x, dy] = [21, 23].map(|seed| all_rounded(storage, &tensor(shape, seed)));
+            let [x, dy] = [21, 23].map(|seed| rounded(&tensor(shape, seed), storage));
             let run = |x: &[f32], dy: &[f32]| {
                 let norm = layer_in(&by_half_access()[0].1, &descriptor(features), &state(features, 25));
                 train_stored(&norm, storage, shape, x, dy, plan)
