@@ -32,9 +32,6 @@ pub(super) fn declarations(variant: &Variant) -> String {
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
         variant.name(),
     );
-    if variant.stored.storage.is_half() {
-        let _ = writeln!(text, "alias Halves = {};", if packet == 1 { "u32" } else { "vec4<u32>" });
-    }
     let bools = if packet == 1 { "bool" } else { "vec4<bool>" };
     let quad_bits = if packet == 1 { "u32" } else { "vec4<u32>" };
     let _ = writeln!(text, "alias QuadBits = {quad_bits};\nalias QuadBools = {bools};");
@@ -73,9 +70,6 @@ fn binding(variant: &Variant, role: Role, access: Access) -> String {
 /// What the kernel does with a binding, whatever access WebGPU wants it to have beside others of its buffer.
 fn used(variant: &Variant, role: Role) -> Access {
     let row = variant.kernel.row();
-    row.bindings
-        .iter()
-        .chain(row.optional)
-        .find(|(bound, _)| *bound == role)
-        .map_or(Access::Read, |&(_, access)| access)
+    let bound = row.bindings_with(&variant.fused).find(|(bound, _)| *bound == role);
+    bound.map_or(Access::Read, |(_, access)| access)
 }

@@ -108,8 +108,7 @@ impl Run<'_> {
             norm.prepare_gradient_sums(&applies[k], Backward::of(whole(&tensors.dy)), record).map_err(said)
         };
         let sums_steps = parts.iter().enumerate().map(of_part).collect::<Result<Vec<_>>>()?;
-        let wanted = FinalizeGradients::new(whole(&sums), count);
-        let wanted = wanted.weight_gradient(whole(&gradients.weight)).bias_gradient(whole(&gradients.bias));
+        let wanted = gradients.of_records(FinalizeGradients::new(whole(&sums), count));
         let finalize_gradients = norm.prepare_finalize_gradients(&finalize, wanted).map_err(said)?;
         let of_part = |(k, tensors): (usize, &Tensors)| {
             norm.prepare_input_gradient(&applies[k], &finalize_gradients, tensors.backward()).map_err(said)
@@ -156,8 +155,9 @@ fn all<S: Step>(steps: &[S]) -> Vec<&dyn Step> {
     steps.iter().map(|step| step as _).collect()
 }
 
-/// The gradients of weight and bias.
+/// The gradients of weight and bias, where the layer has these: each extended case does, a probe has none.
 struct Parameters {
+    wanted: bool,
     weight: Buffer,
     bias: Buffer,
 }
@@ -165,11 +165,21 @@ struct Parameters {
 impl Parameters {
     fn new(gpu: &Gpu, norm: &BatchNorm) -> Self {
         let [weight, bias] = [(); 2].map(|()| gpu.empty(norm.features() as usize));
-        Self { weight, bias }
+        Self { wanted: norm.weight().is_some(), weight, bias }
     }
 
     fn of<'a>(&'a self, backward: Backward<'a>) -> Backward<'a> {
-        backward.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias))
+        match self.wanted {
+            true => backward.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias)),
+            false => backward,
+        }
+    }
+
+    fn of_records<'a>(&'a self, gradients: FinalizeGradients<'a>) -> FinalizeGradients<'a> {
+        match self.wanted {
+            true => gradients.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias)),
+            false => gradients,
+        }
     }
 }
 
