@@ -3,7 +3,7 @@
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_batchnorm::{
-    Backward, BatchNorm, Context, Evaluation, Finalize, FinalizeGradients, Moments, Shape, State, Step,
+    Backward, BatchNorm, Context, Evaluation, Finalize, FinalizeGradients, Mask, Moments, Shape, State, Step,
     Training,
 };
 
@@ -193,6 +193,8 @@ struct Tensors {
     dy: Buffer,
     dx: Buffer,
     dz: Buffer,
+    /// One bit for each example and position.
+    mask: Option<Buffer>,
 }
 
 impl Tensors {
@@ -200,6 +202,7 @@ impl Tensors {
     fn new(run: &Run<'_>, input: &Input, first: usize, end: usize) -> Result<Self> {
         let Run { gpu, case } = *run;
         let example = case.shape(1).iter().product::<usize>();
+        let positions = example / case.features;
         let values = |all: &[f32]| all[first * example..end * example].to_vec();
         let upload = |values: &[f32]| {
             let mut bytes = encode(values, case.storage);
@@ -225,6 +228,7 @@ impl Tensors {
             dy: upload(&values(dy)),
             dx: empty(),
             dz: empty(),
+            mask: input.valid.as_ref().map(|valid| mask_of(gpu, &valid[first * positions..end * positions])),
             x: upload(&x),
         })
     }
@@ -232,8 +236,12 @@ impl Tensors {
     fn evaluation(&self, case: &Case) -> Evaluation<'_> {
         let evaluation = Evaluation::new(whole(&self.x), whole(&self.y)).storage(case.storage);
         let evaluation = evaluation.activation(case.epilogue.activation);
-        match &self.z {
+        let evaluation = match &self.z {
             Some(z) => evaluation.residual(whole(z)),
+            None => evaluation,
+        };
+        match &self.mask {
+            Some(mask) => evaluation.mask(Mask::Positions(whole(mask))),
             None => evaluation,
         }
     }
@@ -247,4 +255,13 @@ impl Tensors {
         let backward = Backward::of(whole(&self.dy)).input_gradient(whole(&self.dx));
         if self.z.is_some() { backward.residual_gradient(whole(&self.dz)) } else { backward }
     }
+}
+
+/// A bit for each flag, 32 to a word.
+fn mask_of(gpu: &Gpu, valid: &[bool]) -> Buffer {
+    let word = |flags: &[bool]| flags.iter().rev().fold(0u32, |word, &flag| word << 1 | u32::from(flag));
+    let words: Vec<u32> = valid.chunks(32).map(word).collect();
+    let buffer = gpu.empty(words.len());
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+    buffer
 }
