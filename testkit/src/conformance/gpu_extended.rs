@@ -3,7 +3,7 @@
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_batchnorm::{
-    Backward, BatchNorm, Context, Evaluation, Finalize, FinalizeGradients, Moments, Shape, State, Step,
+    Backward, BatchNorm, Context, Evaluation, Finalize, FinalizeGradients, Mask, Moments, Shape, State, Step,
     Training,
 };
 
@@ -13,6 +13,7 @@ use super::layer;
 use super::results::{self, Gradients, Results};
 use super::tensor::Result;
 use crate::gpu::{download, part, whole};
+use crate::masks::Masked;
 use crate::storage::{decode, encode};
 
 /// Runs the step of `case`, then its evaluation.
@@ -183,6 +184,7 @@ struct Tensors {
     dy: Buffer,
     dx: Buffer,
     dz: Buffer,
+    mask: Option<Buffer>,
 }
 
 impl Tensors {
@@ -191,8 +193,7 @@ impl Tensors {
         let Run { gpu, case } = *run;
         let example = case.shape(1).iter().product::<usize>();
         let values = |all: &[f32]| all[first * example..end * example].to_vec();
-        let upload = |values: &[f32]| {
-            let mut bytes = encode(values, case.storage);
+        let upload_bytes = |mut bytes: Vec<u8>| {
             bytes.resize(bytes.len().next_multiple_of(4).max(4), 0);
             let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
             let buffer = gpu.device.create_buffer(&BufferDescriptor {
@@ -204,6 +205,11 @@ impl Tensors {
             gpu.queue.write_buffer(&buffer, 0, &bytes);
             buffer
         };
+        let upload = |values: &[f32]| upload_bytes(encode(values, case.storage));
+        let positions: usize = case.positions.iter().product();
+        let mask =
+            |valid: &[bool]| Masked::positions(valid[first * positions..end * positions].to_vec()).words;
+        let mask = input.valid.as_ref().map(|valid| bytemuck::cast_slice(&mask(valid)).to_vec());
         let x = values(&input.x);
         let dy = input.dy.as_ref().ok_or("dy: an extended case has a gradient in each pass")?;
         let empty = || upload(&vec![0.0; x.len()]);
@@ -215,6 +221,7 @@ impl Tensors {
             dy: upload(&values(dy)),
             dx: empty(),
             dz: empty(),
+            mask: mask.map(upload_bytes),
             x: upload(&x),
         })
     }
@@ -222,6 +229,10 @@ impl Tensors {
     fn evaluation(&self, case: &Case) -> Evaluation<'_> {
         let evaluation = Evaluation::new(whole(&self.x), whole(&self.y)).storage(case.storage);
         let evaluation = evaluation.activation(case.epilogue.activation);
+        let evaluation = match &self.mask {
+            Some(mask) => evaluation.mask(Mask::Positions(whole(mask))),
+            None => evaluation,
+        };
         match &self.z {
             Some(z) => evaluation.residual(whole(z)),
             None => evaluation,
