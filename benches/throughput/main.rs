@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod cpu;
 mod device;
+mod epilogue;
 mod growth;
 mod layer;
 mod roof;
@@ -36,6 +37,8 @@ Ends with a table, which is also written to target/throughput.json.
     --growth   measures tensors from 4 KiB to 1 GiB instead, of the layer and the copy kernel
     --storage  measures float32, float16 and bfloat16 instead, beside copies of as many bytes; of the tensors that are
                named after it, such as 32x64x56x56, or of all that are not large
+    --epilogues  measures ReLU, and a residual and ReLU, fused into the layer, beside the kernels that a user would write;
+               of the tensors that are named after it, or of the everyday ones
     --compare  measures nothing: one table of throughput.json, peers.json (from peers/) and torch.json (from
                scripts/torch_batchnorm.py)
 
@@ -57,10 +60,15 @@ fn main() {
     if given("--growth") {
         return growth::run(&device(), measuring);
     }
-    if let Some(at) = arguments.iter().position(|argument| argument == "--storage") {
-        let named: Vec<String> =
-            arguments[at + 1..].iter().take_while(|name| !name.starts_with('-')).cloned().collect();
+    let named = |option: &str| -> Option<Vec<String>> {
+        let at = arguments.iter().position(|argument| argument == option)?;
+        Some(arguments[at + 1..].iter().take_while(|name| !name.starts_with('-')).cloned().collect())
+    };
+    if let Some(named) = named("--storage") {
         return storage::run(&device(), &named, measuring);
+    }
+    if let Some(named) = named("--epilogues") {
+        return epilogue::run(&device(), &named, measuring);
     }
 
     // Some 200 measurements in all, of a second and a half each.

@@ -32,9 +32,6 @@ pub(super) fn declarations(variant: &Variant) -> String {
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
         variant.name(),
     );
-    if variant.stored.storage.is_half() {
-        let _ = writeln!(text, "alias Halves = {};", if packet == 1 { "u32" } else { "vec4<u32>" });
-    }
     let (quad_bits, bools, lanes) = match packet {
         1 => ("u32", "bool", "1u"),
         _ => ("vec4<u32>", "vec4<bool>", "vec4<u32>(1u, 2u, 4u, 8u)"),
@@ -77,6 +74,6 @@ fn binding(variant: &Variant, role: Role, access: Access) -> String {
 /// What the kernel does with a binding, whatever access WebGPU wants it to have beside others of its buffer.
 fn used(variant: &Variant, role: Role) -> Access {
     let row = variant.kernel.row();
-    let found = row.bindings_with(&variant.fused).find(|(bound, _)| *bound == role);
-    found.map_or(Access::Read, |(_, access)| access)
+    let bound = row.bindings_with(&variant.fused).find(|(bound, _)| *bound == role);
+    bound.map_or(Access::Read, |(_, access)| access)
 }

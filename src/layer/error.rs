@@ -96,8 +96,8 @@ pub enum PrepareError {
     OtherLayer,
     /// The forward step works in place: when backward needs x or the residual, y has taken its place.
     #[error(
-        "{tensor}: the step was prepared with y in its place, and backward reads it: keep a copy and pass it with \
-         Backward::{tensor}, or prepare the forward step with another output"
+        "{tensor}: the step was prepared in place and y overwrites it, which backward reads: keep a copy and pass it \
+         with Backward::{tensor}, or prepare the forward step with another output"
     )]
     Overwritten {
         /// [`Tensor::Input`] or [`Tensor::Residual`].

@@ -13,7 +13,6 @@ use super::layer;
 use super::results::{self, Gradients, Results};
 use super::tensor::Result;
 use crate::gpu::{download, part, whole};
-use crate::masks::Masked;
 use crate::storage::{decode, encode};
 
 /// Runs the step of `case`, then its evaluation.
@@ -109,8 +108,7 @@ impl Run<'_> {
             norm.prepare_gradient_sums(&applies[k], Backward::of(whole(&tensors.dy)), record).map_err(said)
         };
         let sums_steps = parts.iter().enumerate().map(of_part).collect::<Result<Vec<_>>>()?;
-        let wanted = FinalizeGradients::new(whole(&sums), count);
-        let wanted = wanted.weight_gradient(whole(&gradients.weight)).bias_gradient(whole(&gradients.bias));
+        let wanted = gradients.of_records(FinalizeGradients::new(whole(&sums), count));
         let finalize_gradients = norm.prepare_finalize_gradients(&finalize, wanted).map_err(said)?;
         let of_part = |(k, tensors): (usize, &Tensors)| {
             norm.prepare_input_gradient(&applies[k], &finalize_gradients, tensors.backward()).map_err(said)
@@ -157,8 +155,9 @@ fn all<S: Step>(steps: &[S]) -> Vec<&dyn Step> {
     steps.iter().map(|step| step as _).collect()
 }
 
-/// The gradients of weight and bias.
+/// The gradients of weight and bias, where the layer has these: each extended case does, a probe has none.
 struct Parameters {
+    wanted: bool,
     weight: Buffer,
     bias: Buffer,
 }
@@ -166,11 +165,21 @@ struct Parameters {
 impl Parameters {
     fn new(gpu: &Gpu, norm: &BatchNorm) -> Self {
         let [weight, bias] = [(); 2].map(|()| gpu.empty(norm.features() as usize));
-        Self { weight, bias }
+        Self { wanted: norm.weight().is_some(), weight, bias }
     }
 
     fn of<'a>(&'a self, backward: Backward<'a>) -> Backward<'a> {
-        backward.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias))
+        match self.wanted {
+            true => backward.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias)),
+            false => backward,
+        }
+    }
+
+    fn of_records<'a>(&'a self, gradients: FinalizeGradients<'a>) -> FinalizeGradients<'a> {
+        match self.wanted {
+            true => gradients.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias)),
+            false => gradients,
+        }
     }
 }
 
@@ -184,6 +193,7 @@ struct Tensors {
     dy: Buffer,
     dx: Buffer,
     dz: Buffer,
+    /// One bit for each example and position.
     mask: Option<Buffer>,
 }
 
@@ -192,8 +202,10 @@ impl Tensors {
     fn new(run: &Run<'_>, input: &Input, first: usize, end: usize) -> Result<Self> {
         let Run { gpu, case } = *run;
         let example = case.shape(1).iter().product::<usize>();
+        let positions = example / case.features;
         let values = |all: &[f32]| all[first * example..end * example].to_vec();
-        let upload_bytes = |mut bytes: Vec<u8>| {
+        let upload = |values: &[f32]| {
+            let mut bytes = encode(values, case.storage);
             bytes.resize(bytes.len().next_multiple_of(4).max(4), 0);
             let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
             let buffer = gpu.device.create_buffer(&BufferDescriptor {
@@ -205,11 +217,6 @@ impl Tensors {
             gpu.queue.write_buffer(&buffer, 0, &bytes);
             buffer
         };
-        let upload = |values: &[f32]| upload_bytes(encode(values, case.storage));
-        let positions: usize = case.positions.iter().product();
-        let mask =
-            |valid: &[bool]| Masked::positions(valid[first * positions..end * positions].to_vec()).words;
-        let mask = input.valid.as_ref().map(|valid| bytemuck::cast_slice(&mask(valid)).to_vec());
         let x = values(&input.x);
         let dy = input.dy.as_ref().ok_or("dy: an extended case has a gradient in each pass")?;
         let empty = || upload(&vec![0.0; x.len()]);
@@ -221,7 +228,7 @@ impl Tensors {
             dy: upload(&values(dy)),
             dx: empty(),
             dz: empty(),
-            mask: mask.map(upload_bytes),
+            mask: input.valid.as_ref().map(|valid| mask_of(gpu, &valid[first * positions..end * positions])),
             x: upload(&x),
         })
     }
@@ -229,12 +236,12 @@ impl Tensors {
     fn evaluation(&self, case: &Case) -> Evaluation<'_> {
         let evaluation = Evaluation::new(whole(&self.x), whole(&self.y)).storage(case.storage);
         let evaluation = evaluation.activation(case.epilogue.activation);
-        let evaluation = match &self.mask {
-            Some(mask) => evaluation.mask(Mask::Positions(whole(mask))),
+        let evaluation = match &self.z {
+            Some(z) => evaluation.residual(whole(z)),
             None => evaluation,
         };
-        match &self.z {
-            Some(z) => evaluation.residual(whole(z)),
+        match &self.mask {
+            Some(mask) => evaluation.mask(Mask::Positions(whole(mask))),
             None => evaluation,
         }
     }
@@ -248,4 +255,13 @@ impl Tensors {
         let backward = Backward::of(whole(&self.dy)).input_gradient(whole(&self.dx));
         if self.z.is_some() { backward.residual_gradient(whole(&self.dz)) } else { backward }
     }
+}
+
+/// A bit for each flag, 32 to a word.
+fn mask_of(gpu: &Gpu, valid: &[bool]) -> Buffer {
+    let word = |flags: &[bool]| flags.iter().rev().fold(0u32, |word, &flag| word << 1 | u32::from(flag));
+    let words: Vec<u32> = valid.chunks(32).map(word).collect();
+    let buffer = gpu.empty(words.len());
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+    buffer
 }
