@@ -14,14 +14,14 @@ pub mod headless;
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
-    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, LayerBuffers,
-    LayerStateError, Moments, MomentsStep, Names, PrepareError, ReadError, State, StateError, StateTensor,
-    Statistics, Step, TensorError, Training, read_states, set_states,
+    Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, Guard, LayerBuffers,
+    LayerStateError, Mask, Moments, MomentsStep, Names, PrepareError, ReadError, State, StateError,
+    StateTensor, Statistics, Step, TensorError, Training, read_states, set_states,
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
-    Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, Op,
+    Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, MaskKind, Op,
     ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
     Work,
 };

@@ -116,6 +116,10 @@ fn surplus_groups_return_first_and_whole() {
 fn slots_past_the_end_are_clamped_or_compared() {
     for (name, source) in wgpu_batchnorm::shaders() {
         let main = body(&name, &source, entry(&name));
+        if name.starts_with("mask_of_lengths") {
+            in_order(&name, main, &["if first < params.total {", "lengths[example]", "mask[word] = bits;"]);
+            continue;
+        }
         let merges = name.starts_with("finalize") || name.starts_with("gather");
         if merges {
             in_order(
@@ -135,6 +139,41 @@ fn slots_past_the_end_are_clamped_or_compared() {
         if source.contains("fn writes(") {
             let writes = body(&name, &source, "writes");
             assert!(writes.contains("invocation < TILE && slot < params.slots"), "{name}");
+        }
+    }
+}
+
+/// Padding may be anything: what is computed of it is replaced before it is added up, and before it is stored.
+#[test]
+fn padding_is_replaced_before_it_is_used() {
+    let masked = |name: &str| name.contains("_masked");
+    for (name, source) in wgpu_batchnorm::shaders().into_iter().filter(|(name, _)| masked(name)) {
+        assert!(source.contains("const MASKED = true;"), "{name}");
+        let count = |text: &str| source.matches(text).count();
+        let calls = |function: &str| count(&format!("{function}(")) - count(&format!("fn {function}("));
+        // Each tensor that is written, and in backward each that is added up.
+        assert_eq!(calls("store_y"), count("store_y(cursor.index, only_valid("), "{name}");
+        assert_eq!(calls("store_dx"), count("store_dx(cursor.index, only_valid("), "{name}");
+        if source.contains("fn segment_sums(") || name.starts_with("persistent_gradient") {
+            assert!(count("only_valid(gradient_at(") >= 1, "{name}");
+            assert_eq!(calls("gradient_at"), count("only_valid(gradient_at("), "{name}");
+            assert!(count("only_valid(standardized(x, ") == 1, "{name}");
+        }
+        // Deviations, of each quad of a packet; of what is held, first from a value among them, then from their mean.
+        let quads = [("_x16", 4), ("_x8", 2)].into_iter().find(|(packet, _)| name.contains(packet));
+        let quads = quads.map_or(1, |(_, quads)| quads);
+        for (function, times) in [("segment_moments", 1), ("held_moments", 2)] {
+            if source.contains(&format!("fn {function}(")) {
+                let text = body(&name, &source, function);
+                let deviations = text.matches("+= where_valid(").count()
+                    + text.matches("deviation = where_valid(").count();
+                assert_eq!(deviations, times * quads, "{name}");
+                assert_eq!(
+                    text.matches(" - (*shifts)").count() + text.matches(" - shifts[").count(),
+                    deviations,
+                    "{name}"
+                );
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! import tile, cursor, packet, saved, gradient_at, residual_gradient
+//! import tile, cursor, packet, saved, gradient_at, residual_gradient, valid
 // frozen_gradient: dx where running statistics normalized and nothing else is wanted: dx = dy * weight * invstd.
 // Reads dy once, and 8 bytes per feature and split; writes dx once.
 
@@ -25,13 +25,14 @@ fn frozen_gradient(
     var affines = recalled_affines(slot);
     var cursor = begin_slice(group, invocation);
     for (var i = 0u; i < cursor.left; i++) {
-        let g = gradient_at(cursor.index, load_x(cursor.index), &affines);
+        let valid = valid_at(cursor.number);
+        let g = only_valid(gradient_at(cursor.index, load_x(cursor.index), &affines), valid);
         store_residual_gradient(cursor.index, g);
         var dx = g;
         for (var k = 0u; k < QUADS; k++) {
             dx[k] *= scales[k % STATS];
         }
-        store_dx(cursor.index, dx);
+        store_dx(cursor.index, only_valid(dx, valid));
         advance(&cursor);
     }
 }

@@ -1,4 +1,4 @@
-//! import cursor, packet, saved, sums, standardize, gradient_at, residual_gradient
+//! import cursor, packet, saved, sums, standardize, gradient_at, residual_gradient, valid
 // dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) (Ioffe & Szegedy 2015, section 3, with the biased
 // variance). Where running statistics normalized, they are constants: dx = weight * invstd * dy.
 
@@ -49,11 +49,12 @@ fn gradient_slice(
 ) {
     var cursor = start;
     for (var i = 0u; i < start.left; i++) {
+        let valid = valid_at(cursor.number);
         let x = load_x(cursor.index);
-        let dy = gradient_at(cursor.index, x, affines);
+        let dy = only_valid(gradient_at(cursor.index, x, affines), valid);
         let xhat = standardized(x, standardizes);
         store_residual_gradient(cursor.index, dy);
-        store_dx(cursor.index, input_gradient_of(dy, xhat, gradients));
+        store_dx(cursor.index, only_valid(input_gradient_of(dy, xhat, gradients), valid));
         advance(&cursor);
     }
 }

@@ -24,9 +24,10 @@ fn persistent_gradient(
     var cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
+            let valid = valid_at(cursor.number);
             let x = load_x(cursor.index);
-            dy[i] = gradient_at(cursor.index, x, &affines);
-            xhat[i] = standardized(x, &standardizes);
+            dy[i] = only_valid(gradient_at(cursor.index, x, &affines), valid);
+            xhat[i] = only_valid(standardized(x, &standardizes), valid);
             for (var k = 0u; k < QUADS; k++) {
                 dy_sums[k] += dy[i][k];
                 dy_xhat_sums[k] += dy[i][k] * xhat[i][k];
@@ -44,7 +45,8 @@ fn persistent_gradient(
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
             store_residual_gradient(cursor.index, dy[i]);
-            store_dx(cursor.index, input_gradient_of(dy[i], xhat[i], &gradients));
+            let dx = input_gradient_of(dy[i], xhat[i], &gradients);
+            store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
         }
         advance(&cursor);
     }

@@ -1,4 +1,4 @@
-//! import cursor, packet, sums, standardize, reduce, gradient_at
+//! import cursor, packet, sums, standardize, reduce, gradient_at, valid
 // The gradient sums of an invocation's slice. It walks in segments, which add up level by level, so that no sum is long:
 // where all values are the same, rounding errs in the same direction each time.
 
@@ -13,9 +13,10 @@ fn segment_sums(
     var dy_sums = Packet();
     var dy_xhat_sums = Packet();
     for (var i = 0u; i < packets; i++) {
+        let valid = valid_at((*cursor).number);
         var x = load_x((*cursor).index);
-        var dy = gradient_at((*cursor).index, x, affines);
-        var xhat = standardized(x, standardizes);
+        var dy = only_valid(gradient_at((*cursor).index, x, affines), valid);
+        var xhat = only_valid(standardized(x, standardizes), valid);
         for (var k = 0u; k < QUADS; k++) {
             dy_sums[k] += dy[k];
             dy_xhat_sums[k] += dy[k] * xhat[k];

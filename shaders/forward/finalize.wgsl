@@ -1,7 +1,7 @@
 //! import tile, reduce, merge_splits, partial_moments, finish
 // finalize: merges the moments of each feature's splits; makes its saved statistics, moves its running statistics.
 // Reads 16 bytes per feature and split, and 16 per feature; writes saved (24) and running statistics (12).
-// Without any split (an empty batch) it only counts the batch.
+// Without any split (an empty batch) it counts the batch.
 
 @compute @workgroup_size(WORKGROUP)
 fn finalize(
@@ -21,10 +21,6 @@ fn finalize(
     }
     var moments = reduce(invocation, mine);
     if writes(invocation, slot) {
-        if moments[0].count > 0.0 {
-            finish(slot, moments[0], running_at(slot), true);
-        } else if params.update_running == 1u {
-            count_batch(slot);
-        }
+        finish(slot, moments[0], running_at(slot), true);
     }
 }

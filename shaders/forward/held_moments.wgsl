@@ -1,25 +1,57 @@
-//! import packet, moments, reduce, hold
+//! import packet, moments, reduce, hold, valid
 // The moments of what an invocation holds: first the mean, then the squares of deviations from it.
 
-fn held_moments(held: ptr<function, Held>, left: u32) -> Items {
+// For each Stat a value among those of a packet: the mean of its first quad or, with a mask, of all that is valid.
+fn value_among(packet: Packet, valid: u32) -> array<Stat, STATS> {
+    var quads = packet;
+    var among = array<Stat, STATS>();
+    if MASKED {
+        let share = 1.0 / f32(max(valid_count(valid), 1u));
+        for (var k = 0u; k < QUADS; k++) {
+            quads[k] = where_valid(quads[k] * share, valid, k);
+        }
+        for (var s = 0u; s < STATS; s++) {
+            among[s] = total(&quads, s);
+        }
+    } else {
+        for (var s = 0u; s < STATS; s++) {
+            among[s] = collapse(quads[s] * PER_QUAD);
+        }
+    }
+    return among;
+}
+
+// A value among those of the first packet that has a valid one.
+fn first_held(held: ptr<function, Held>, valid: ptr<function, Valid>) -> array<Stat, STATS> {
+    var among = value_among((*held)[0], (*valid)[0]);
+    if MASKED {
+        for (var i = HELD; i > 0u; i--) {
+            if (*valid)[i - 1u] != 0u {
+                among = value_among((*held)[i - 1u], (*valid)[i - 1u]);
+            }
+        }
+    }
+    return among;
+}
+
+fn held_moments(held: ptr<function, Held>, valid: ptr<function, Valid>, left: u32) -> Items {
     var moments = Items();
     if left == 0u {
         return moments;
     }
-    let count = f32(left) * PACKET_VALUES;
-    let each = 1.0 / count;
-    var shifts = array<Stat, STATS>();
-    for (var s = 0u; s < STATS; s++) {
-        shifts[s] = collapse((*held)[0][s] * PER_QUAD);
-    }
+    var shifts = first_held(held, valid);
     var sums = Packet();
+    var counted = 0u;
     for (var i = 0u; i < HELD; i++) {
         if i < left {
             for (var k = 0u; k < QUADS; k++) {
-                sums[k] += (*held)[i][k] - shifts[k % STATS];
+                sums[k] += where_valid((*held)[i][k] - shifts[k % STATS], (*valid)[i], k);
             }
+            counted += valid_count((*valid)[i]);
         }
     }
+    let count = values_of(left, counted);
+    let each = 1.0 / max(count, 1.0);
     for (var s = 0u; s < STATS; s++) {
         shifts[s] = opaque(shifts[s] + total(&sums, s) * each);
     }
@@ -29,7 +61,7 @@ fn held_moments(held: ptr<function, Held>, left: u32) -> Items {
     for (var i = 0u; i < HELD; i++) {
         if i < left {
             for (var k = 0u; k < QUADS; k++) {
-                let deviation = ((*held)[i][k] - shifts[k % STATS]) * SUM_UNIT;
+                let deviation = where_valid(((*held)[i][k] - shifts[k % STATS]) * SUM_UNIT, (*valid)[i], k);
                 sums[k] += deviation;
                 squares[k] += deviation * deviation;
             }

@@ -21,10 +21,11 @@ fn with_mean(count: f32, near: Stat, rest: Stat, variance: Stat) -> Moments {
     return Moments(count, mean, (near - mean) + rest, variance);
 }
 
-// From the sums of `count` deviations from a shift, and of their squares, both of deviations times SUM_UNIT.
+// From the sums of `count` deviations from a shift, and of their squares, both of deviations times SUM_UNIT. Without any,
+// the mean is the shift.
 fn moments_of(count: f32, shift: Stat, sum: Stat, squares: Stat) -> Moments {
     // A step of Newton: a device's division may be off by 2.5 ULP, which would be the variance's error.
-    let near = 1.0 / count;
+    let near = 1.0 / max(count, 1.0);
     let each = near + near * (1.0 - count * near);
     let rescale = UNIT / SUM_UNIT;
     let mean = sum * (each * rescale);

@@ -18,19 +18,22 @@ fn persistent(
     var old = runnings_at(clamped(slot));
     let start = begin_slice(group, invocation);
     var held = Held();
+    var valid = Valid();
     var cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
             held[i] = load_x(cursor.index);
+            valid[i] = valid_at(cursor.number);
         }
         advance(&cursor);
     }
-    var moments = reduce(invocation, held_moments(&held, start.left));
+    var moments = reduce(invocation, held_moments(&held, &valid, start.left));
     var affines = finish_slot(invocation, slot, &moments, &old);
     cursor = start;
     for (var i = 0u; i < HELD; i++) {
         if i < start.left {
-            store_y(cursor.index, finished(transform(held[i], &affines), cursor.index));
+            let y = finished(transform(held[i], &affines), cursor.index);
+            store_y(cursor.index, only_valid(y, valid[i]));
         }
         advance(&cursor);
     }

@@ -1,7 +1,8 @@
-//! import cursor, packet, moments, reduce
+//! import cursor, packet, moments, reduce, valid
 // The moments of an invocation's slice. It walks in segments and sums deviations from the mean of the segment before. A
 // segment of the first few packets only gives the mean to begin with: they are read once more. The first segments are
-// short. So an outlier spoils the shift of one segment at most. Packets add up to runs, runs to segments, segments merge into blocks and blocks into
+// short. So an outlier spoils the shift of one segment at most. With a mask, all of this begins at the first valid value.
+// Packets add up to runs, runs to segments, segments merge into blocks and blocks into
 // the whole, so that no sum is long.
 
 const FIRST = 4u;          // packets read twice
@@ -15,16 +16,19 @@ alias Shifts = array<Stat, STATS>;
 fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<function, Shifts>) -> Items {
     var sums = Packet();
     var squares = Packet();
+    var counted = 0u;
     for (var begin = 0u; begin < packets; begin += RUN) {
         var run_sums = Packet();
         var run_squares = Packet();
         for (var i = begin; i < min(begin + RUN, packets); i++) {
             var packet = load_x((*cursor).index);
+            let valid = valid_at((*cursor).number);
             for (var k = 0u; k < QUADS; k++) {
-                let deviation = (packet[k] - (*shifts)[k % STATS]) * SUM_UNIT;
+                let deviation = where_valid((packet[k] - (*shifts)[k % STATS]) * SUM_UNIT, valid, k);
                 run_sums[k] += deviation;
                 run_squares[k] += deviation * deviation;
             }
+            counted += valid_count(valid);
             advance(cursor);
         }
         for (var k = 0u; k < QUADS; k++) {
@@ -33,7 +37,7 @@ fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<func
         }
     }
     (*cursor).left -= packets;
-    let count = f32(packets) * PACKET_VALUES;
+    let count = values_of(packets, counted);
     var segment = Items();
     for (var s = 0u; s < STATS; s++) {
         segment[s] = moments_of(count, (*shifts)[s], total(&sums, s), total(&squares, s));
@@ -44,6 +48,8 @@ fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<func
 fn slice_moments(start: Cursor) -> Items {
     var all = Items();
     var cursor = start;
+    skip_padding(&cursor);
+    let begin = cursor;
     var shifts = Shifts();
     var packets = FIRST;
     while cursor.left > 0u {
@@ -54,7 +60,7 @@ fn slice_moments(start: Cursor) -> Items {
                 shifts[s] = segment[s].mean;
             }
             if packets == FIRST {
-                cursor = start;
+                cursor = begin;
                 packets = FIRST_SEGMENT;
             } else {
                 packets = min(2u * packets, SEGMENT);

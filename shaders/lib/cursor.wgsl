@@ -5,9 +5,10 @@
 // Rows: a row holds one value of each feature.
 
 struct Cursor {
-    index: u32, // of the next packet
-    inner: u32, // planes: its place in the plane
-    left: u32,  // packets still to read
+    index: u32,  // of the next packet
+    inner: u32,  // planes: its place in the plane
+    left: u32,   // packets still to read
+    number: u32, // with a mask: which packet of the feature it is
     // Of params: a software adapter would gather them anew at every step.
     step_index: u32,
     step_inner: u32,
@@ -27,11 +28,23 @@ fn begin_slice(group: u32, invocation: u32) -> Cursor {
         inner = begin % params.plane;
         index = (begin / params.plane) * (params.plane + params.jump) + slot * params.plane + inner;
     }
-    return Cursor(params.first + index, inner, left, params.step_index, params.step_inner, params.plane, params.jump);
+    return Cursor(
+        params.first + index,
+        inner,
+        left,
+        params.number + begin,
+        params.step_index,
+        params.step_inner,
+        params.plane,
+        params.jump,
+    );
 }
 
 fn advance(cursor: ptr<function, Cursor>) {
     (*cursor).index += (*cursor).step_index;
+    if MASKED {
+        (*cursor).number += WORKGROUP / TILE;
+    }
     if PLANES {
         (*cursor).inner += (*cursor).step_inner;
         if (*cursor).inner >= (*cursor).plane {

@@ -3,3 +3,5 @@
 // constant number of turns, so that compilers unroll them.
 
 alias Held = array<Packet, HELD>;
+// The bits of each in the mask.
+alias Valid = array<u32, HELD>;

@@ -9,11 +9,12 @@ pub(super) fn functions(variant: &Variant) -> String {
     let row = variant.kernel.row();
     let functions = row.bindings_with(&variant.fused).map(|(role, access)| match role.element() {
         Element::Packet => tensor(variant, role, access),
+        Element::Number => number(role, access),
         _ if role.of_layer().is_some() => vector(variant, role, access),
         _ => String::new(),
     });
     let unbound = row.optional.iter().filter(|(role, _)| !variant.fused.binds(*role));
-    functions.chain(unbound.map(|&(role, access)| without_tensor(role, access))).collect()
+    functions.chain(unbound.map(|&(role, access)| without(role, access))).collect()
 }
 
 /// The function that loads a tensor's packet, or stores it, and where it is added to loads it as well. In place, a load
@@ -37,8 +38,28 @@ fn tensor(variant: &Variant, role: Role, access: Access) -> String {
     text
 }
 
-/// The same where the variant does not bind the tensor: the kernel's files call it in vain, or not at all.
-fn without_tensor(role: Role, access: Access) -> String {
+/// The function that reads a word of a mask, or the flag.
+fn number(role: Role, access: Access) -> String {
+    let text = match (role, access) {
+        (Role::Mask, Access::Read) => "fn mask_word(i: u32) -> u32 { return mask[i]; }\n",
+        (Role::Commit, _) => "fn commits() -> bool { return commit[0] != 0u; }\n",
+        _ => "",
+    };
+    text.to_owned()
+}
+
+/// The same where the variant does not bind it: the kernel's files call it in vain, or not at all.
+fn without(role: Role, access: Access) -> String {
+    match role {
+        Role::Mask => return "fn mask_word(i: u32) -> u32 { return 0u; }\n".to_owned(),
+        Role::Commit => return "fn commits() -> bool { return true; }\n".to_owned(),
+        Role::Skipped => {
+            let functions = "fn skipped_at(i: u32) -> Bits { return Bits(0u); }\n\
+                             fn set_skipped(i: u32, value: Bits) { }\n";
+            return functions.to_owned();
+        }
+        _ => {}
+    }
     let name = role.name();
     let mut text = format!("fn load_{name}(index: u32) -> Packet {{ return Packet(); }}\n");
     if access == Access::Write {

@@ -56,6 +56,8 @@ struct Shared {
     pipelines: Mutex<HashMap<Key, Slot>>,
     saved: Arena,
     scratch: Mutex<Option<wgpu::Buffer>>,
+    /// Where a step makes a mask of lengths, which its dispatches read beside scratch that they write.
+    mask: Mutex<Option<wgpu::Buffer>>,
     uniforms: Mutex<HashMap<Vec<u8>, Weak<Uniform>>>,
 }
 
@@ -79,6 +81,7 @@ impl Context {
             pipelines: Mutex::default(),
             saved: Arena::default(),
             scratch: Mutex::default(),
+            mask: Mutex::default(),
             uniforms: Mutex::default(),
         }))
     }
@@ -134,8 +137,10 @@ impl Context {
     /// collector (in browsers). Steps of the context become invalid.
     pub fn destroy(&self) {
         self.0.saved.destroy();
-        if let Some(buffer) = lock(&self.0.scratch).take() {
-            buffer.destroy();
+        for shared in [&self.0.scratch, &self.0.mask] {
+            if let Some(buffer) = lock(shared).take() {
+                buffer.destroy();
+            }
         }
         for (_, uniform) in lock(&self.0.uniforms).drain() {
             if let Some(uniform) = uniform.upgrade() {
@@ -206,7 +211,16 @@ impl Context {
     /// Scratch of at least `bytes` bytes. All steps share it: each writes what it reads, and a queue runs one dispatch
     /// after the other.
     pub(crate) fn scratch(&self, bytes: u64) -> wgpu::Buffer {
-        let mut scratch = lock(&self.0.scratch);
+        self.shared(&self.0.scratch, bytes)
+    }
+
+    /// Room for a mask of at least `bytes` bytes, shared likewise.
+    pub(crate) fn mask(&self, bytes: u64) -> wgpu::Buffer {
+        self.shared(&self.0.mask, bytes)
+    }
+
+    fn shared(&self, scratch: &Mutex<Option<wgpu::Buffer>>, bytes: u64) -> wgpu::Buffer {
+        let mut scratch = lock(scratch);
         match &*scratch {
             Some(buffer) if buffer.size() >= bytes => buffer.clone(),
             _ => scratch

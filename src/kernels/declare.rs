@@ -32,12 +32,12 @@ pub(super) fn declarations(variant: &Variant) -> String {
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
         variant.name(),
     );
-    if variant.stored.storage.is_half() {
-        let _ = writeln!(text, "alias Halves = {};", if packet == 1 { "u32" } else { "vec4<u32>" });
-    }
-    let bools = if packet == 1 { "bool" } else { "vec4<bool>" };
-    let quad_bits = if packet == 1 { "u32" } else { "vec4<u32>" };
+    let (quad_bits, bools, lanes) = match packet {
+        1 => ("u32", "bool", "1u"),
+        _ => ("vec4<u32>", "vec4<bool>", "vec4<u32>(1u, 2u, 4u, 8u)"),
+    };
     let _ = writeln!(text, "alias QuadBits = {quad_bits};\nalias QuadBools = {bools};");
+    let _ = writeln!(text, "const QUAD_BITS = {lanes};");
     text += &variant.fused.declarations(quad);
     if let Some(item) = kernel.row().item {
         let (name, merge, load) = (item.name, item.merge, item.load);
@@ -65,6 +65,7 @@ fn binding(variant: &Variant, role: Role, access: Access) -> String {
         Element::Packet => "Quad",
         Element::Stat => "Stat",
         Element::Count | Element::Word => "Bits",
+        Element::Number => "u32",
     };
     let name = role.name();
     format!("@group({group}) @binding({binding}) var<storage, {mode}> {name}: array<{element}>;\n")
@@ -72,6 +73,7 @@ fn binding(variant: &Variant, role: Role, access: Access) -> String {
 
 /// What the kernel does with a binding, whatever access WebGPU wants it to have beside others of its buffer.
 fn used(variant: &Variant, role: Role) -> Access {
-    let bindings = variant.kernel.row().bindings;
-    bindings.iter().find(|(bound, _)| *bound == role).map_or(Access::Read, |&(_, access)| access)
+    let row = variant.kernel.row();
+    let bound = row.bindings_with(&variant.fused).find(|(bound, _)| *bound == role);
+    bound.map_or(Access::Read, |(_, access)| access)
 }

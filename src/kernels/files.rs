@@ -16,10 +16,12 @@ pub(crate) const FILES: &[File] = files! {
         "finished" "gelu" "gradient_at" "leaky_relu" "positive" "pre_activation" "relu" "residual" "residual_gradient"
         "sigmoid" "silu";
     "forward":
-        "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "gather_moments" "held_moments" "inverse_std"
+        "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "gather_moments" "guard" "held_moments" "inverse_std"
         "moments" "normalize" "partial_moments" "persistent" "slice_moments" "split_moments" "transform_slice";
     "backward":
         "cached_gradient" "finalize_gradients" "finish_gradient_slot" "finish_gradients" "frozen_gradient" "gradient"
         "gather_sums" "gradient_means" "input_gradient" "partial_sums" "persistent_gradient" "slice_sums" "split_sums"
         "standardize" "sums";
+    "mask":
+        "mask_of_lengths" "valid";
 };

@@ -93,18 +93,30 @@ pub(crate) struct Fused {
     pub residual_gradient: bool,
     /// Backward writes no dx.
     pub without_dx: bool,
+    /// A mask says which values are valid.
+    pub masked: bool,
+    /// Features without finite statistics are skipped and counted.
+    pub guarded: bool,
+    /// A flag of the caller's decides that running statistics move.
+    pub commits: bool,
 }
 
 impl Fused {
     /// What the work fuses into a kernel, with what makes no difference to it left out.
     pub fn of(work: &Work, kernel: Kernel) -> Self {
         let row = kernel.row();
-        if row.optional.is_empty() {
-            return Self::default();
+        let beside = Self {
+            masked: work.mask.is_some() && row.takes(Role::Mask),
+            guarded: work.guard && row.takes(Role::Skipped),
+            commits: work.commit && row.takes(Role::Commit),
+            ..Self::default()
+        };
+        if !row.takes(Role::Residual) {
+            return beside;
         }
         let function = Function::from(work.epilogue.activation);
         if !work.op.is_backward() {
-            return Self { function, residual: work.epilogue.residual, ..Self::default() };
+            return Self { function, residual: work.epilogue.residual, ..beside };
         }
         let writes = row.writes_gradients();
         let by = work.finds_by();
@@ -114,6 +126,7 @@ impl Fused {
             by_sign: by == Some(PreActivation::SignOfOutput),
             residual_gradient: writes && work.residual_gradient.is_some(),
             without_dx: writes && !work.op.applies(),
+            ..beside
         }
     }
 
@@ -135,6 +148,9 @@ impl Fused {
             Role::Output => self.by_sign,
             Role::ResidualGradient => self.residual_gradient,
             Role::InputGradient => !self.without_dx,
+            Role::Mask => self.masked,
+            Role::Skipped => self.guarded,
+            Role::Commit => self.commits,
             _ => false,
         }
     }
@@ -150,11 +166,11 @@ impl Fused {
             let with_dz = Self { residual_gradient: true, ..reads };
             [reads, with_dz, Self { without_dx: true, ..with_dz }]
         };
-        match row.optional {
-            [] => (vec![Function::Identity], vec![plain]),
-            _ if row.writes_gradients() => (functions, reads.into_iter().flat_map(writes).collect()),
-            _ if row.item.is_some_and(|item| item.name == "Sums") => (functions, reads.to_vec()),
-            _ => (functions, vec![plain, residual]),
+        match () {
+            () if !row.takes(Role::Residual) => (vec![Function::Identity], vec![plain]),
+            () if row.writes_gradients() => (functions, reads.into_iter().flat_map(writes).collect()),
+            () if row.item.is_some_and(|item| item.name == "Sums") => (functions, reads.to_vec()),
+            () => (functions, vec![plain, residual]),
         }
     }
 
@@ -181,6 +197,8 @@ impl Fused {
             ("RECOMPUTES", self.recomputes()),
             ("RESIDUAL", self.residual),
             ("RESIDUAL_GRADIENT", self.residual_gradient),
+            ("MASKED", self.masked),
+            ("GUARDED", self.guarded),
         ] {
             let _ = writeln!(text, "const {name} = {value};");
         }
@@ -198,6 +216,9 @@ impl Fused {
             (self.residual, "_residual"),
             (self.residual_gradient, "_dz"),
             (self.without_dx, "_without_dx"),
+            (self.masked, "_masked"),
+            (self.guarded, "_guarded"),
+            (self.commits, "_commits"),
         ] {
             name += if is { word } else { "" };
         }

@@ -29,6 +29,7 @@ pub(crate) struct Params {
     pub slope: f32,
     pub accumulate_residual: u32,
     pub momentum: f32,
+    pub number: u32,
 }
 
 impl Params {
@@ -63,6 +64,12 @@ impl Params {
             View::Planes => params,
             View::Rows => Self { slots: plane, ..params.in_stats_of(packet) },
         }
+    }
+
+    /// The same for a dispatch that makes a mask.
+    pub fn over_mask(self, shape: Shape, grid: &Grid) -> Self {
+        debug_assert!(shape.positions() > 0 && shape.count() <= u32::MAX.into(), "{shape}");
+        Self { groups: grid.groups, total: shape.count() as u32, plane: shape.positions() as u32, ..self }
     }
 
     /// The same for a dispatch that merges what one over the tensor left in its splits.

@@ -80,7 +80,11 @@ impl Pipeline {
             //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
             //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
             // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from
-            //   built-in values.
+            //   built-in values. A length is only compared with a position.
+            // - Masks: the packet of number n in its feature is where a `Cursor` has something left, so that its bits are
+            //   among the count's, of which `prepare` binds every word; a packet's bits, which divide 32, lie in one word.
+            //   mask_of_lengths writes the words that begin before the count, and reads lengths[bit / positions] of bits
+            //   before it, which is one of the batch. The flag is one word.
             // - The files of shaders/epilogue index nothing but packets, by k < QUADS, and tensors by the index that their
             //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do
             //   anything, and keeps the checks (above).
@@ -89,10 +93,11 @@ impl Pipeline {
             //   STATS, since params.zero is 0.
             // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
             //   or of invocation + half < 2 · half ≤ WORKGROUP.
-            // - Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so are params.plane (debug
-            //   assertions of params.rs) and tiles(), which is at least 1 where there are slots.
-            // - Loops count up to `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment, `SEGMENTS`, `SUMS_FAN`,
-            //   `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
+            // - Shifts are by less than 32 bits. Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so
+            //   are params.plane (debug assertions of params.rs), the packets of a word, and tiles(), which is at least 1
+            //   where there are slots.
+            // - Loops count up to 32, `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment,
+            //   `SEGMENTS`, `SUMS_FAN`, `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }
         };

@@ -1,24 +1,28 @@
 //! A sample of all variants: each value of each dimension beside each value of each other one.
 
-use std::collections::HashSet;
-
 /// Some of the combinations of one value per dimension, each given by its index in 0..sizes[dimension]: enough that every
 /// two values of two dimensions that a valid combination has are together in one of them.
 pub(super) fn pairwise(sizes: &[usize], valid: impl Fn(&[usize]) -> bool) -> Vec<Vec<usize>> {
-    let all: Vec<Vec<usize>> = product(sizes).into_iter().filter(|combination| valid(combination)).collect();
-    let mut open: HashSet<_> = all.iter().flat_map(|combination| pairs(combination)).collect();
+    let mut all: Vec<Vec<usize>> =
+        product(sizes).into_iter().filter(|combination| valid(combination)).collect();
+    let values: usize = sizes.iter().sum();
+    // A pair's place: which value of all dimensions', beside which.
+    let first: Vec<usize> = (0..sizes.len()).map(|dimension| sizes[..dimension].iter().sum()).collect();
+    let place = |[a, b]: [(usize, usize); 2]| (first[a.0] + a.1) * values + first[b.0] + b.1;
+    let mut open = vec![false; values * values];
+    all.iter().flat_map(|combination| pairs(combination)).for_each(|pair| open[place(pair)] = true);
     let mut sample = Vec::new();
     // First those with the most pairs that no other has yet.
     let most = sizes.len() * (sizes.len() - 1) / 2;
     for wanted in (1..=most).rev() {
-        for combination in &all {
-            if pairs(combination).filter(|pair| open.contains(pair)).count() >= wanted {
-                pairs(combination).for_each(|pair| {
-                    open.remove(&pair);
-                });
+        all.retain(|combination| {
+            let new = pairs(combination).filter(|&pair| open[place(pair)]).count();
+            if new >= wanted {
+                pairs(combination).for_each(|pair| open[place(pair)] = false);
                 sample.push(combination.clone());
             }
-        }
+            new > 0 && new < wanted
+        });
     }
     sample
 }
@@ -42,6 +46,8 @@ fn pairs(combination: &[usize]) -> impl Iterator<Item = [(usize, usize); 2]> + '
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Role {
     RunningMean,
     RunningVar,
     Batches,
+    /// How often the guard skipped each feature.
+    Skipped,
     Saved,
     Partials,
     Means,
@@ -30,6 +32,12 @@ pub(crate) enum Role {
     BiasGradient,
     Residual,
     ResidualGradient,
+    /// A bit for each example and position.
+    Mask,
+    /// Valid positions of each example, from which a mask is made.
+    Lengths,
+    /// The caller's flag without which no running statistic moves.
+    Commit,
 }
 
 /// What an element of a binding is.
@@ -43,6 +51,8 @@ pub(crate) enum Element {
     Count,
     /// Vectors of C statistics or counts.
     Word,
+    /// Whole numbers, one by one.
+    Number,
 }
 
 impl Role {
@@ -59,6 +69,7 @@ impl Role {
             Partials => (0, 7),
             Means => (0, 8),
             Record => (0, 9),
+            Skipped => (0, 10),
             Input => (1, 0),
             Output => (1, 1),
             OutputGradient => (1, 2),
@@ -67,6 +78,9 @@ impl Role {
             BiasGradient => (1, 5),
             Residual => (1, 6),
             ResidualGradient => (1, 7),
+            Mask => (1, 8),
+            Lengths => (1, 9),
+            Commit => (1, 10),
         }
     }
 
@@ -79,6 +93,7 @@ impl Role {
             RunningMean => "running_mean",
             RunningVar => "running_var",
             Batches => "batches",
+            Skipped => "skipped",
             Saved => "saved",
             Partials => "partials",
             Means => "means",
@@ -91,18 +106,22 @@ impl Role {
             BiasGradient => "bias_gradient",
             Residual => "z",
             ResidualGradient => "dz",
+            Mask => "mask",
+            Lengths => "lengths",
+            Commit => "commit",
         }
     }
 
     /// Which vector of the layer's own buffer it is.
     pub fn of_layer(self) -> Option<usize> {
-        [Weight, Bias, RunningMean, RunningVar, Batches].into_iter().position(|role| role == self)
+        [Weight, Bias, RunningMean, RunningVar, Batches, Skipped].into_iter().position(|role| role == self)
     }
 
     pub fn element(self) -> Element {
         match self {
             Input | Output | OutputGradient | InputGradient | Residual | ResidualGradient => Element::Packet,
-            Batches => Element::Count,
+            Batches | Skipped => Element::Count,
+            Mask | Lengths | Commit => Element::Number,
             Layer => Element::Word,
             _ => Element::Stat,
         }
@@ -145,16 +164,29 @@ pub(crate) struct Entry {
     pub in_place: Option<(Role, Role)>,
 }
 
-/// What forward kernels that write y bind where there is a residual.
-const EPILOGUE: &[(Role, Access)] = &[(Residual, Read)];
+/// What kernels bind that only read x.
+const MASKED: &[(Role, Access)] = &[(Mask, Read)];
+/// What kernels bind that move running statistics, and see no tensor.
+const GUARDED: &[(Role, Access)] = &[(Skipped, Write), (Commit, Read)];
+/// What forward kernels bind that write y.
+const EPILOGUE: &[(Role, Access)] = &[(Mask, Read), (Residual, Read)];
+/// The same of those that move running statistics.
+const GUARDED_EPILOGUE: &[(Role, Access)] =
+    &[(Mask, Read), (Residual, Read), (Skipped, Write), (Commit, Read)];
 /// What backward kernels bind that only read tensors.
-const DERIVATIVE: &[(Role, Access)] = &[(Residual, Read), (Output, Read)];
+const DERIVATIVE: &[(Role, Access)] = &[(Mask, Read), (Residual, Read), (Output, Read)];
 /// What backward kernels bind that write tensors.
 const GRADIENTS: &[(Role, Access)] =
-    &[(Residual, Read), (Output, Read), (InputGradient, Write), (ResidualGradient, Write)];
+    &[(Mask, Read), (Residual, Read), (Output, Read), (InputGradient, Write), (ResidualGradient, Write)];
 /// The same of the one that needs no x by itself.
-const FROZEN_GRADIENTS: &[(Role, Access)] =
-    &[(Input, Read), (Residual, Read), (Output, Read), (InputGradient, Write), (ResidualGradient, Write)];
+const FROZEN_GRADIENTS: &[(Role, Access)] = &[
+    (Mask, Read),
+    (Input, Read),
+    (Residual, Read),
+    (Output, Read),
+    (InputGradient, Write),
+    (ResidualGradient, Write),
+];
 
 impl Entry {
     /// Whether it binds a vector of the layer.
@@ -162,9 +194,14 @@ impl Entry {
         self.bindings.iter().any(|(role, _)| role.of_layer().is_some())
     }
 
+    /// Whether it may bind this by what is fused into it.
+    pub fn takes(&self, role: Role) -> bool {
+        self.optional.iter().any(|(optional, _)| *optional == role)
+    }
+
     /// Whether it writes gradients of tensors.
     pub fn writes_gradients(&self) -> bool {
-        self.optional.iter().any(|(role, _)| *role == ResidualGradient)
+        self.takes(ResidualGradient)
     }
 
     /// What it binds with this fused into it.
@@ -188,7 +225,7 @@ impl Entry {
     pub fn aliasings(&self, fused: &Fused) -> Vec<Aliasing> {
         let all: Vec<_> = self.bindings_with(fused).collect();
         let reads = all.iter().any(|(_, access)| *access == Read);
-        let writes = |&(role, access): &_| access == Write && !matches!(role, Partials | Means);
+        let writes = |&(role, access): &_| access == Write && !matches!(role, Partials | Means | Mask);
         let bound = |role| all.iter().any(|(bound, _)| *bound == role);
         let shares = reads && all.iter().any(writes);
         let replaces =
@@ -217,6 +254,7 @@ macro_rules! finish {
 impl Kernel {
     pub fn row(self) -> Entry {
         let (file, item, bindings, in_place): (_, _, &'static [_], _) = match self {
+            Kernel::MaskOfLengths => ("mask_of_lengths", None, &[(Lengths, Read), (Mask, Write)], None),
             Kernel::SplitMoments => ("split_moments", MOMENTS, &[(Input, Read), (Partials, Write)], None),
             Kernel::Finalize => ("finalize", MOMENTS, finish!((Partials, Write)), None),
             Kernel::Normalize => {
@@ -283,14 +321,16 @@ impl Kernel {
 
     fn optional(self) -> &'static [(Role, Access)] {
         match self {
-            Kernel::Normalize | Kernel::Evaluate | Kernel::Cached | Kernel::Persistent => EPILOGUE,
+            Kernel::SplitMoments => MASKED,
+            Kernel::Finalize => GUARDED,
+            Kernel::Normalize | Kernel::Evaluate => EPILOGUE,
+            Kernel::Cached | Kernel::Persistent => GUARDED_EPILOGUE,
             Kernel::SplitSums => DERIVATIVE,
             Kernel::InputGradient | Kernel::CachedGradient | Kernel::PersistentGradient => GRADIENTS,
             Kernel::FrozenGradient => FROZEN_GRADIENTS,
-            Kernel::SplitMoments
+            Kernel::MaskOfLengths
             | Kernel::GatherMoments
             | Kernel::GatherSums
-            | Kernel::Finalize
             | Kernel::FinalizeGradients => &[],
         }
     }

@@ -32,10 +32,10 @@ impl Variant {
         let &Stage { kernel, grid: Grid { view, packet, held, .. }, .. } = stage;
         Self {
             kernel,
-            view: if kernel.merges() { View::Rows } else { view },
+            view: if kernel.sees_tensor() { view } else { View::Rows },
             packet,
             held: if kernel.holds() { held } else { 0 },
-            stored: if kernel.merges() { Stored::default() } else { plan.stored() },
+            stored: if kernel.sees_tensor() { plan.stored() } else { Stored::default() },
             joint: joint && kernel.row().binds_layer(),
             fused: Fused::of(&plan.work(), kernel),
             aliasing,
@@ -48,12 +48,20 @@ impl Variant {
         let mut all = Vec::new();
         for kernel in Kernel::ALL {
             let row = kernel.row();
-            let stored = if kernel.merges() { vec![Stored::default()] } else { Stored::ALL.to_vec() };
-            let packets: &[u32] = if kernel.merges() { &[1, 4] } else { packets(StorageType::Float16) };
-            let views: &[View] = if kernel.merges() { &[View::Rows] } else { &[View::Planes, View::Rows] };
+            let sees = kernel.sees_tensor();
+            let stored = if sees { Stored::ALL.to_vec() } else { vec![Stored::default()] };
+            let packets: &[u32] = match kernel {
+                Kernel::MaskOfLengths => &[1],
+                _ if sees => packets(StorageType::Float16),
+                _ => &[1, 4],
+            };
+            let views: &[View] = if sees { &[View::Planes, View::Rows] } else { &[View::Rows] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
             let (functions, extras) = Fused::choices(kernel);
+            // First without, then with it.
+            let [masks, guards, flags] =
+                [Role::Mask, Role::Skipped, Role::Commit].map(|role| if row.takes(role) { 2 } else { 1 });
             let sizes = [
                 views.len(),
                 packets.len(),
@@ -63,6 +71,9 @@ impl Variant {
                 stored.len(),
                 functions.len(),
                 extras.len(),
+                masks,
+                guards,
+                flags,
             ];
             let of = |i: &[usize]| Self {
                 kernel,
@@ -72,12 +83,18 @@ impl Variant {
                 aliasing: ALIASINGS[i[3]],
                 joint: joints[i[4]],
                 stored: stored[i[5]],
-                fused: Fused { function: functions[i[6]], ..extras[i[7]] },
+                fused: Fused {
+                    function: functions[i[6]],
+                    masked: i[8] == 1,
+                    guarded: i[9] == 1,
+                    commits: i[10] == 1,
+                    ..extras[i[7]]
+                },
             };
             let is_one = |i: &[usize]| of(i).exists();
-            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 4]].concat());
+            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 7]].concat());
             all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
-            let sample = pairwise(&sizes, is_one).into_iter().filter(|i| i[4..] != [0; 4]);
+            let sample = pairwise(&sizes, is_one).into_iter().filter(|i| i[4..] != [0; 7]);
             all.extend(sample.map(|i| of(&i)));
         }
         all
@@ -88,7 +105,7 @@ impl Variant {
     fn exists(&self) -> bool {
         let Stored { storage, half_access } = self.stored;
         let single = self.packet == 1 || !half_access;
-        let packs = self.kernel.merges() || (packets(storage).contains(&self.packet) && single);
+        let packs = !self.kernel.sees_tensor() || (packets(storage).contains(&self.packet) && single);
         let joined = |role: Role| self.joint && role.of_layer().is_some();
         let row = self.kernel.row();
         let reads =
@@ -112,7 +129,7 @@ impl Variant {
     pub fn name(&self) -> String {
         let Self { kernel, view, packet, held, stored, joint, fused, aliasing } = self;
         let mut name = kernel.row().entry.to_owned();
-        if !kernel.merges() {
+        if kernel.sees_tensor() {
             name += &format!("_{view}");
         }
         name += &format!("_x{packet}");
@@ -155,5 +172,62 @@ impl Variant {
             _ => (role, Access::Write),
         }));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{
+        Activation, DeviceProfile, Epilogue, MaskKind, Op, Path, PlanRequest, ResidualGradient, Work,
+        storage_buffers,
+    };
+    use crate::tensor::Shape;
+
+    #[test]
+    fn plans_count_bindings_as_they_are() {
+        let profile = DeviceProfile { max_storage_buffers: 99, ..DeviceProfile::discrete() };
+        let ops = [
+            Op::Training { update_running: true },
+            Op::Evaluation,
+            Op::Backward { reduce: true, apply: true },
+            Op::Backward { reduce: true, apply: false },
+            Op::Backward { reduce: false, apply: true },
+            Op::Moments,
+            Op::Apply,
+            Op::GradientSums,
+            Op::InputGradient,
+        ];
+        let activations = [Activation::Identity, Activation::Relu, Activation::Silu];
+        let mut seen = std::collections::HashMap::new();
+        for (op, activation) in ops.into_iter().flat_map(|op| activations.map(|activation| (op, activation)))
+        {
+            for i in product(&[2; 6]) {
+                let [residual, mask, guard, commit, separate, dz] = [0, 1, 2, 3, 4, 5].map(|k| i[k] == 1);
+                let backward = op.is_backward();
+                let mut work = Work::from(op)
+                    .epilogue(Epilogue { activation, residual })
+                    .mask(mask.then_some(MaskKind::Lengths))
+                    .guard(guard && !backward)
+                    .commit(commit && !backward)
+                    .separate_vectors(separate);
+                if backward && residual && dz {
+                    work = work.residual_gradient(ResidualGradient::Write);
+                }
+                for path in [Path::Split, Path::Cached, Path::Persistent, Path::Reduce, Path::Elementwise] {
+                    let request = PlanRequest::new().path(path);
+                    let Ok(plan) = Plan::new(&profile, work, Shape::rows(64, 8), request) else { continue };
+                    for stage in plan.stages() {
+                        let variant = Variant::new(&plan, stage, !separate, Aliasing::Disjoint);
+                        let bound = variant.bindings().len() as u32;
+                        assert_eq!(storage_buffers(stage.kernel, &work), bound, "{}", variant.name());
+                        let most = seen.entry(stage.kernel).or_insert(0);
+                        *most = bound.max(*most);
+                    }
+                }
+            }
+        }
+        assert_eq!(seen.len(), Kernel::ALL.len(), "{seen:?}");
+        assert_eq!((seen[&Kernel::Cached], seen[&Kernel::InputGradient]), (12, 8), "{seen:?}");
     }
 }

@@ -1,9 +1,10 @@
 //! Backward: the gradients of a forward step.
 
 use super::backward_tensors::{Other, Tensors};
+use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::Forward;
-use super::{BatchNorm, ForwardStep, PrepareError, Statistics, Step};
+use super::{BatchNorm, ForwardStep, Mask, PrepareError, Statistics, Step};
 use crate::kernels::Params;
 use crate::plan::{Op, Plan, PlanRequest, PreActivation, Work};
 use crate::tensor::{Bound, Tensor, TensorBinding};
@@ -17,6 +18,7 @@ pub struct Backward<'a> {
     input: Option<TensorBinding<'a>>,
     output: Option<TensorBinding<'a>>,
     residual: Option<TensorBinding<'a>>,
+    mask: Option<Mask<'a>>,
     pre_activation: Option<PreActivation>,
     input_gradient: Option<TensorBinding<'a>>,
     residual_gradient: Option<TensorBinding<'a>>,
@@ -36,6 +38,7 @@ impl<'a> Backward<'a> {
             input: None,
             output: None,
             residual: None,
+            mask: None,
             pre_activation: None,
             input_gradient: None,
             residual_gradient: None,
@@ -63,6 +66,12 @@ impl<'a> Backward<'a> {
     /// [`Plan::kept`] says so.
     pub fn output(self, output: impl Into<TensorBinding<'a>>) -> Self {
         Self { output: Some(output.into()), ..self }
+    }
+
+    /// The mask, where it is not where the forward step reads it: a copy of what was there when the forward ran. Of either
+    /// kind; the forward step must have a mask too. Where it says that a value is not valid, dy counts as 0.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
     }
 
     /// How to know what the activation was given. By default, what reads the fewest tensors: x, and the residual, from
@@ -168,7 +177,8 @@ impl BackwardStep {
     }
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone; the same gradients must be wanted.
-    /// What is accumulated, the plan, and how the activation's input is known stay what they were.
+    /// What is accumulated, the plan, and how the activation's input is known stay what they were. The mask is the forward
+    /// step's, unless another is given; of the kind that the step was prepared with.
     ///
     /// # Errors
     /// [`PrepareError`] of the bindings; the step stays as it was.
@@ -183,6 +193,7 @@ impl BackwardStep {
             return Err(PrepareError::OtherLayer);
         }
         let tensors = layer.backward_tensors(&forward, &backward, |_| self.plan().work(), &self.other)?;
+        BoundMask::check_kind(tensors.mask.as_ref(), self.plan().work().mask)?;
         for ((tensor, required), (_, given)) in self.gradients.into_iter().zip(tensors.gradients()) {
             if required != given {
                 return Err(PrepareError::OtherTensors { tensor, required });
@@ -285,6 +296,7 @@ impl BatchNorm {
             input: None,
             output: None,
             residual: None,
+            mask: self.backward_mask(forward, backward)?,
             input_gradient: optional(Tensor::InputGradient, &backward.input_gradient)?,
             residual_gradient: optional(Tensor::ResidualGradient, &backward.residual_gradient)?,
             weight_gradient,
@@ -305,6 +317,19 @@ impl BatchNorm {
         }
         tensors.check_gradients(forward, accumulate, other)?;
         Ok(tensors)
+    }
+
+    /// The mask as backward reads it.
+    fn backward_mask(
+        &self,
+        forward: &Forward<'_>,
+        backward: &Backward<'_>,
+    ) -> Result<Option<BoundMask>, PrepareError> {
+        match (&backward.mask, forward.mask) {
+            (None, of_forward) => Ok(of_forward.cloned()),
+            (Some(mask), Some(_)) => Ok(Some(self.bound_mask(mask, forward.shape)?)),
+            (Some(mask), None) => Err(PrepareError::OtherMask { required: None, given: Some(mask.kind()) }),
+        }
     }
 
     /// The gradients of weight and bias, each by itself or both in one range.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bindings::{Bindings, Source, ranges, tensors};
+use super::mask::BoundMask;
 use super::saved::Forward;
 use super::{PrepareError, Statistics};
 use crate::kernels::{Range, Role};
@@ -16,6 +17,7 @@ pub(super) struct Tensors {
     pub input: Option<BoundTensor>,
     pub output: Option<BoundTensor>,
     pub residual: Option<BoundTensor>,
+    pub mask: Option<BoundMask>,
     pub input_gradient: Option<BoundTensor>,
     pub residual_gradient: Option<BoundTensor>,
     pub weight_gradient: Option<Bound>,
@@ -34,7 +36,9 @@ impl Tensors {
         let reduce = learns || (apply && forward.statistics == Statistics::Batch);
         let dz = if accumulate { ResidualGradient::Add } else { ResidualGradient::Write };
         let residual_gradient = self.residual_gradient.as_ref().map(|_| dz);
-        Work { op: Op::Backward { reduce, apply }, pre_activation, residual_gradient, ..forward.work }
+        let mask = self.mask.as_ref().map(|mask| mask.kind);
+        let op = Op::Backward { reduce, apply };
+        Work { op, pre_activation, residual_gradient, guard: false, commit: false, ..forward.work }.mask(mask)
     }
 
     pub fn kept_mut(&mut self, tensor: Tensor) -> &mut Option<BoundTensor> {
@@ -68,6 +72,7 @@ impl Tensors {
     pub fn bindings<'a>(&'a self, saved: wgpu::BufferBinding<'a>, other: &'a Other) -> Bindings<'a> {
         tensors(self.all())
             .chain(ranges(self.parameter_gradients()))
+            .chain(ranges(self.mask.iter().map(|mask| (mask.role(), &mask.bound))))
             .chain([(Role::Saved, Source::Range(saved))])
             .chain(other.source())
             .collect()
@@ -85,7 +90,8 @@ impl Tensors {
         let parameters = self.parameter_gradients().map(|(_, bound)| bound);
         let written = gradients.flat_map(BoundTensor::bounds).chain(parameters).chain(other.record());
         let kept = [&self.input, &self.output, &self.residual].into_iter().flatten();
-        let tensors = kept.chain([&self.output_gradient]).flat_map(BoundTensor::bounds);
+        let mask = self.mask.iter().map(|mask| &mask.bound);
+        let tensors = kept.chain([&self.output_gradient]).flat_map(BoundTensor::bounds).chain(mask);
         let read = tensors.chain(forward.vectors.iter().map(|(_, bound)| bound));
         let in_place = [
             (Tensor::OutputGradient, Tensor::InputGradient),

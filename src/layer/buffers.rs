@@ -68,12 +68,14 @@ pub(crate) struct Vector {
     pub bound: Bound,
 }
 
-/// The layer's vectors, in the order of its own buffer, where they stand [`vector_stride`] float32 apart.
+/// The layer's vectors. Those that are not the caller's stand [`vector_stride`] float32 apart in the layer's own buffer, in
+/// this order.
 #[derive(Debug)]
 pub(crate) struct Vectors {
-    /// `None` where all vectors are the caller's.
-    pub own: Option<wgpu::Buffer>,
+    pub own: wgpu::Buffer,
     pub all: [Vector; 5],
+    /// How often the guard skipped each feature: always the layer's own.
+    skipped: Vector,
 }
 
 impl Vectors {
@@ -92,54 +94,58 @@ impl Vectors {
             num_batches_tracked,
         } = buffers;
         let kinds = [
-            (Role::Weight, Tensor::Weight, weight, callers_weight, 1.0f32),
+            (Role::Weight, Tensor::Weight, weight, callers_weight, 1.0),
             (Role::Bias, Tensor::Bias, bias, callers_bias, 0.0),
             (Role::RunningMean, Tensor::RunningMean, tracks, running_mean, 0.0),
             (Role::RunningVar, Tensor::RunningVar, tracks, running_var, 1.0),
             (Role::Batches, Tensor::Batches, tracks, num_batches_tracked, 0.0),
+            (Role::Skipped, Tensor::Skipped, tracks, None, 0.0),
         ];
         let (stride, bytes) = (vector_stride(features), u64::from(features) * 4);
-        let mut values = vec![0.0; kinds.len() * stride as usize];
-        for (i, kind) in kinds.iter().enumerate() {
-            values[i * stride as usize..][..features as usize].fill(kind.4);
-        }
-        let own = kinds.iter().any(|kind| kind.3.is_none()).then(|| {
-            context.device().create_buffer_init(&BufferInitDescriptor {
-                label,
-                contents: cast_slice(&values),
-                usage: wgpu::BufferUsages::STORAGE
-                    | wgpu::BufferUsages::COPY_SRC
-                    | wgpu::BufferUsages::COPY_DST,
-            })
+        let initial = kinds.iter().filter(|kind| kind.3.is_none()).map(|kind| vec![kind.4; stride as usize]);
+        let values: Vec<f32> = initial.flatten().collect();
+        let own = context.device().create_buffer_init(&BufferInitDescriptor {
+            label,
+            contents: cast_slice(&values),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
         });
-        let mut all = Vec::new();
-        for (i, (role, tensor, has, given, _)) in kinds.into_iter().enumerate() {
-            let bound = match (given, &own) {
-                (Some(_), _) if !has => return Err(DescriptorError::NoParameter { tensor }),
-                (Some(binding), _) => Bound::new(&context.profile().bindings(), tensor, &binding, bytes)?,
-                (None, Some(own)) => {
-                    Bound { tensor, buffer: own.clone(), offset: i as u64 * stride * 4, bytes, first: 0 }
+        let (mut all, mut offset) = (Vec::new(), 0);
+        for (role, tensor, has, given, _) in kinds {
+            let bound = match given {
+                Some(_) if !has => return Err(DescriptorError::NoParameter { tensor }),
+                Some(binding) => Bound::new(&context.profile().bindings(), tensor, &binding, bytes)?,
+                None => {
+                    let place = offset;
+                    offset += stride * 4;
+                    Bound { tensor, buffer: own.clone(), offset: place, bytes, first: 0 }
                 }
-                (None, None) => unreachable!("there is an own buffer where a vector is not given"),
             };
             all.push(Vector { role, has, bound });
         }
-        let all = all.try_into().expect("five vectors");
-        Ok(Self { own, all })
+        let skipped = all.pop().expect("six vectors");
+        let all = all.try_into().expect("five vectors beside it");
+        Ok(Self { own, all, skipped })
     }
 
     /// What steps bind: every vector and, where all of them are the layer's own, all as one.
     pub fn bounds(&self) -> Vec<(Role, Bound)> {
-        let mut bounds: Vec<_> = self.all.iter().map(|vector| (vector.role, vector.bound.clone())).collect();
-        let joint = |own: &&wgpu::Buffer| self.all.iter().all(|vector| vector.bound.buffer == **own);
-        if let Some(own) = self.own.as_ref().filter(joint) {
-            let tensor = self.all[0].bound.tensor;
-            bounds.push((
-                Role::Layer,
-                Bound { tensor, buffer: own.clone(), offset: 0, bytes: own.size(), first: 0 },
-            ));
+        let vectors = self.all.iter().chain([&self.skipped]);
+        let mut bounds: Vec<_> = vectors.map(|vector| (vector.role, vector.bound.clone())).collect();
+        if self.joint() {
+            let (tensor, buffer) = (self.all[0].bound.tensor, self.own.clone());
+            let bytes = buffer.size();
+            bounds.push((Role::Layer, Bound { tensor, buffer, offset: 0, bytes, first: 0 }));
         }
         bounds
+    }
+
+    /// Whether all of them are the layer's own.
+    pub fn joint(&self) -> bool {
+        self.all.iter().all(|vector| vector.bound.buffer == self.own)
+    }
+
+    pub fn skipped(&self) -> Option<&Bound> {
+        Some(&self.skipped.bound).filter(|_| self.skipped.has)
     }
 
     pub fn get(&self, role: Role) -> Option<&Bound> {

@@ -61,7 +61,7 @@ impl Convention {
 pub struct BatchNormDescriptor<'a> {
     /// Names the layer's buffers in captures and validation messages. Costs nothing.
     pub label: Option<&'a str>,
-    /// C, what statistics are per. At least 1. Costs 20 bytes of device memory each, rounded up to 64 features, and
+    /// C, what statistics are per. At least 1. Costs 24 bytes of device memory each, rounded up to 64 features, and
     /// what [`Plan::scratch_bytes`](crate::Plan::scratch_bytes) says per prepared step.
     pub features: u32,
     /// Added to the variance under the root. Finite, above 0 (at least 2⁻¹²⁶).

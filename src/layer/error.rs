@@ -1,7 +1,7 @@
 //! What can be wrong, with what was required and what was given.
 
 use crate::kernels::PipelineError;
-use crate::plan::PlanError;
+use crate::plan::{MaskKind, PlanError};
 use crate::tensor::{BindingError, Shape, ShapeError, Tensor};
 
 /// Why a layer could not be made.
@@ -96,8 +96,8 @@ pub enum PrepareError {
     OtherLayer,
     /// The forward step works in place: when backward needs x or the residual, y has taken its place.
     #[error(
-        "{tensor}: the step was prepared with y in its place, and backward reads it: keep a copy and pass it with \
-         Backward::{tensor}, or prepare the forward step with another output"
+        "{tensor}: the step was prepared in place and y overwrites it, which backward reads: keep a copy and pass it \
+         with Backward::{tensor}, or prepare the forward step with another output"
     )]
     Overwritten {
         /// [`Tensor::Input`] or [`Tensor::Residual`].
@@ -119,6 +119,14 @@ pub enum PrepareError {
     NoParameter {
         /// The gradient.
         tensor: Tensor,
+    },
+    /// A step is bound to another kind of mask than it was prepared with, or a backward has a mask and its forward none.
+    #[error("mask: {} is required, as in the preparation, given {}: prepare another step", kind(.required), kind(.given))]
+    OtherMask {
+        /// What the step was prepared with.
+        required: Option<MaskKind>,
+        /// What it is bound to.
+        given: Option<MaskKind>,
     },
     /// The share of a batch's statistics in the running ones.
     #[error("batch_share must be in 0..=1, given {given}")]
@@ -162,6 +170,14 @@ pub enum PrepareError {
         /// Whether it was there when the step was prepared.
         required: bool,
     },
+}
+
+fn kind(mask: &Option<MaskKind>) -> &'static str {
+    match mask {
+        Some(MaskKind::Lengths) => "one of lengths",
+        Some(MaskKind::Positions) => "one of positions",
+        None => "none",
+    }
 }
 
 /// Why the state could not be set.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::bindings::{Bindings, Source, ranges, tensors};
+use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
-use super::{BatchNorm, Evaluation, PrepareError, Statistics, Step, Training};
+use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
 use crate::tensor::{Bound, BoundTensor, Shape, Tensor, check_overlaps};
@@ -16,6 +17,8 @@ struct Tensors {
     input: BoundTensor,
     output: BoundTensor,
     residual: Option<BoundTensor>,
+    mask: Option<BoundMask>,
+    commit: Option<Bound>,
 }
 
 /// A prepared training step or evaluation, or the application of statistics to a part of a batch
@@ -52,7 +55,8 @@ impl ForwardStep {
     }
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone: those of a [`Training`] or an
-    /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. Tensors
+    /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. A mask
+    /// stays bound, unless another of the same kind is given, and so does the flag of [`Training::commit`]. Tensors
     /// that lie to each other as those before did (in place, in the same buffer, or in buffers of their own) need no other
     /// pipeline, and tensors in several ranges must end where those before did. A backward that was prepared before still
     /// reads the tensors it was prepared with: rebind it too.
@@ -68,7 +72,12 @@ impl ForwardStep {
             return Err(PrepareError::OtherLayer);
         }
         let (work, shape) = (self.plan().work(), self.plan().shape());
-        let tensors = layer.forward_tensors(work, shape, &tensors.into(), &self.vectors)?;
+        let mut training = tensors.into();
+        // A flag is bound where one was, only.
+        training.commit = training.commit.filter(|_| work.commit);
+        let kept = (self.tensors.mask.clone(), self.tensors.commit.clone());
+        let tensors = layer.forward_tensors(work, shape, &training, kept, &self.vectors)?;
+        BoundMask::check_kind(tensors.mask.as_ref(), work.mask)?;
         let required = self.tensors.residual.is_some();
         if tensors.residual.is_some() != required {
             return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
@@ -92,6 +101,7 @@ impl ForwardStep {
             vectors: &self.vectors,
             input: &self.tensors.input,
             residual: self.tensors.residual.as_ref(),
+            mask: self.tensors.mask.as_ref(),
             output: &self.tensors.output,
             id: self.id,
         }
@@ -116,14 +126,20 @@ impl Step for ForwardStep {
 
 impl Tensors {
     fn all(&self) -> impl Iterator<Item = (Role, &BoundTensor)> {
-        let Self { input, output, residual } = self;
-        let residual = residual.iter().map(|residual| (Role::Residual, residual));
-        [(Role::Input, input), (Role::Output, output)].into_iter().chain(residual)
+        let residual = self.residual.iter().map(|residual| (Role::Residual, residual));
+        [(Role::Input, &self.input), (Role::Output, &self.output)].into_iter().chain(residual)
+    }
+
+    /// What is not cut as tensors are.
+    fn whole(&self) -> impl Iterator<Item = (Role, &Bound)> {
+        let mask = self.mask.iter().map(|mask| (mask.role(), &mask.bound));
+        mask.chain(self.commit.iter().map(|commit| (Role::Commit, commit)))
     }
 
     fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
         let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
         tensors(self.all())
+            .chain(ranges(self.whole()))
             .chain([(Role::Saved, Source::Range(saved))])
             .chain(ranges(vectors.map(|(role, bound)| (*role, bound))))
             .collect()
@@ -176,11 +192,13 @@ impl BatchNorm {
             return Err(PrepareError::NotTracked);
         }
         let needs_batch = statistics == Statistics::Batch || update_running;
-        if needs_batch && has_one_value(shape, virtual_batch) {
+        if needs_batch && has_one_value(shape, virtual_batch) && training.mask.is_none() {
             return Err(PrepareError::OneValuePerFeature { given: 1, shape });
         }
         let op = if needs_batch { Op::Training { update_running } } else { Op::Evaluation };
         let work = Work::from(op).virtual_batch(virtual_batch);
+        let guard = update_running && training.guard == Guard::SkipNonFinite;
+        let work = work.guard(guard).commit(update_running && training.commit.is_some());
         let batches = match virtual_batch {
             Some(examples @ 1..) => u64::from(shape.batch()).div_ceil(examples.into()).max(1),
             _ => 1,
@@ -232,9 +250,10 @@ impl BatchNorm {
         training: &Training<'_>,
     ) -> Result<ForwardStep, PrepareError> {
         let vectors = self.vectors_and(&saved);
-        let joint = vectors.iter().any(|(role, _)| *role == Role::Layer);
-        let work = work.storage(training.storage).epilogue(training.epilogue()).separate_vectors(!joint);
-        let tensors = self.forward_tensors(work, shape, training, &vectors)?;
+        let work = work.storage(training.storage).epilogue(training.epilogue());
+        let mask = training.mask.as_ref().map(|mask| mask.kind());
+        let work = work.separate_vectors(!self.vectors.joint()).mask(mask);
+        let tensors = self.forward_tensors(work, shape, training, (None, None), &vectors)?;
         let plan = self.plan(work, shape, tensors.all().map(|(_, tensor)| tensor), training.plan)?;
         let params = Params {
             slope: training.activation.slope(),
@@ -259,22 +278,31 @@ impl BatchNorm {
         Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
     }
 
-    /// x, y and z, checked beside the layer's vectors.
+    /// The tensors, checked beside the layer's vectors; `kept` are the mask and the flag where no other is given.
     fn forward_tensors(
         &self,
         work: Work,
         shape: Shape,
         training: &Training<'_>,
+        kept: (Option<BoundMask>, Option<Bound>),
         vectors: &[(Role, Bound)],
     ) -> Result<Tensors, PrepareError> {
-        let input = self.tensor(Tensor::Input, &training.input, shape, work)?;
-        let output = self.tensor(Tensor::Output, &training.output, shape, work)?;
         let residual = training.residual.as_ref();
-        let residual = residual.map(|z| self.tensor(Tensor::Residual, z, shape, work)).transpose()?;
-        let read = [Some(&input), residual.as_ref()].into_iter().flatten();
+        let mask = training.mask.as_ref().map(|mask| self.bound_mask(mask, shape)).transpose()?;
+        let commit = training.commit.as_ref().filter(|_| work.commit);
+        let commit = commit.map(|commit| self.bound(Tensor::Commit, commit, 4)).transpose()?;
+        let tensors = Tensors {
+            input: self.tensor(Tensor::Input, &training.input, shape, work)?,
+            output: self.tensor(Tensor::Output, &training.output, shape, work)?,
+            residual: residual.map(|z| self.tensor(Tensor::Residual, z, shape, work)).transpose()?,
+            mask: mask.or(kept.0),
+            commit: commit.or(kept.1),
+        };
+        let read = [Some(&tensors.input), tensors.residual.as_ref()].into_iter().flatten();
+        let read = read.flat_map(BoundTensor::bounds).chain(tensors.whole().map(|(_, bound)| bound));
         let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
-        self.check_written(output.bounds(), read.flat_map(BoundTensor::bounds), vectors, &in_place)?;
-        Ok(Tensors { input, output, residual })
+        self.check_written(tensors.output.bounds(), read, vectors, &in_place)?;
+        Ok(tensors)
     }
 
     /// That what is written overlaps nothing else, and none of the layer's vectors, all of which count as written, since
@@ -289,7 +317,7 @@ impl BatchNorm {
         let mut written: Vec<&Bound> = written.collect();
         if !written.is_empty() {
             let callers = vectors.iter().map(|(_, bound)| bound);
-            written.extend(callers.filter(|bound| self.vectors.own.as_ref() != Some(&bound.buffer)));
+            written.extend(callers.filter(|bound| self.vectors.own != bound.buffer));
             check_overlaps(&written, &read.collect::<Vec<_>>(), in_place)?;
         }
         Ok(())

@@ -150,9 +150,7 @@ impl BatchNorm {
     /// Destroys the layer's own buffer, where dropping it would leave its memory to a garbage collector (in browsers).
     /// Steps of the layer become invalid.
     pub fn destroy(self) {
-        if let Some(own) = &self.vectors.own {
-            own.destroy();
-        }
+        self.vectors.own.destroy();
     }
 
     /// A caller's tensor, checked.
@@ -162,7 +160,7 @@ impl BatchNorm {
         binding: &wgpu::BufferBinding<'_>,
         bytes: u64,
     ) -> Result<Bound, PrepareError> {
-        if self.vectors.own.as_ref() == Some(binding.buffer) {
+        if self.vectors.own == *binding.buffer {
             return Err(PrepareError::LayersOwn { tensor });
         }
         Ok(Bound::new(&self.context.profile().bindings(), tensor, binding, bytes)?)
@@ -176,7 +174,7 @@ impl BatchNorm {
         shape: Shape,
         work: Work,
     ) -> Result<BoundTensor, PrepareError> {
-        if binding.ranges().iter().any(|range| self.vectors.own.as_ref() == Some(range.buffer)) {
+        if binding.ranges().iter().any(|range| self.vectors.own == *range.buffer) {
             return Err(PrepareError::LayersOwn { tensor });
         }
         Ok(BoundTensor::new(&self.context.profile().bindings(), tensor, binding, shape, work.storage)?)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bindings::{Source, ranges, tensors};
 use super::prepared::Prepared;
 use super::saved::Saved;
-use super::{BatchNorm, Evaluation, ForwardStep, PrepareError, Statistics, Step};
+use super::{BatchNorm, Evaluation, ForwardStep, Guard, Mask, PrepareError, Statistics, Step};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanError, PlanRequest, Work};
 use crate::tensor::{Shape, StorageType, Tensor, TensorBinding};
@@ -21,6 +21,7 @@ use crate::tensor::{Shape, StorageType, Tensor, TensorBinding};
 pub struct Moments<'a> {
     input: TensorBinding<'a>,
     record: wgpu::BufferBinding<'a>,
+    mask: Option<Mask<'a>>,
     accumulate: bool,
     storage: StorageType,
     plan: PlanRequest,
@@ -30,7 +31,12 @@ impl<'a> Moments<'a> {
     /// The moments of x, which overwrite the record.
     pub fn new(input: impl Into<TensorBinding<'a>>, record: wgpu::BufferBinding<'a>) -> Self {
         let (storage, plan) = (StorageType::default(), PlanRequest::default());
-        Self { input: input.into(), record, accumulate: false, storage, plan }
+        Self { input: input.into(), record, mask: None, accumulate: false, storage, plan }
+    }
+
+    /// Which examples and positions take part.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
     }
 
     /// Whether to merge with what the record holds instead of overwriting it.
@@ -67,6 +73,8 @@ pub struct Finalize<'a> {
     statistics: Statistics,
     update_running: bool,
     batch_share: Option<f32>,
+    guard: Guard,
+    commit: Option<wgpu::BufferBinding<'a>>,
     saved: Option<wgpu::BufferBinding<'a>>,
 }
 
@@ -80,6 +88,8 @@ impl<'a> Finalize<'a> {
             statistics: Statistics::Batch,
             update_running: true,
             batch_share: None,
+            guard: Guard::None,
+            commit: None,
             saved: None,
         }
     }
@@ -104,6 +114,16 @@ impl<'a> Finalize<'a> {
     /// makes them the running statistics: those of a whole data set, as after the averaging of weights.
     pub fn batch_share(self, share: f32) -> Self {
         Self { batch_share: Some(share), ..self }
+    }
+
+    /// What becomes of running statistics where these are not finite, as [`Training::guard`](crate::Training::guard).
+    pub fn guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// A flag without which no running statistic moves, as [`Training::commit`](crate::Training::commit).
+    pub fn commit(self, commit: wgpu::BufferBinding<'a>) -> Self {
+        Self { commit: Some(commit), ..self }
     }
 
     /// Where to save the statistics, as [`Training::saved`](crate::Training::saved).
@@ -169,16 +189,21 @@ impl BatchNorm {
     pub fn prepare_moments(&self, shape: Shape, moments: Moments<'_>) -> Result<MomentsStep, PrepareError> {
         shape.validate(self.features())?;
         let work = Work::from(Op::Moments).storage(moments.storage);
+        let mask = moments.mask.as_ref().map(|mask| self.bound_mask(mask, shape)).transpose()?;
+        let work = work.mask(mask.as_ref().map(|mask| mask.kind));
         let input = self.tensor(Tensor::Input, &moments.input, shape, work)?;
         let record = self.bound(Tensor::Moments, &moments.record, self.moments_bytes())?;
         let vectors = self.vectors.bounds();
-        self.check_written([&record].into_iter(), input.bounds(), &vectors, &[])?;
+        let read = input.bounds().chain(mask.iter().map(|mask| &mask.bound));
+        self.check_written([&record].into_iter(), read, &vectors, &[])?;
         let plan = self.plan(work, shape, [&input], moments.plan)?;
         let params = Params {
             accumulate: moments.accumulate.into(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let bindings = tensors([(Role::Input, &input)]).chain(ranges([(Role::Record, &record)])).collect();
+        let mask = mask.iter().map(|mask| (mask.role(), &mask.bound));
+        let whole = mask.chain([(Role::Record, &record)]);
+        let bindings = tensors([(Role::Input, &input)]).chain(ranges(whole)).collect();
         Ok(MomentsStep { prepared: Prepared::new(self, plan, params, false, &bindings)? })
     }
 
@@ -209,15 +234,17 @@ impl BatchNorm {
         let records = self.records(Tensor::Moments, &records, count, self.moments_bytes())?;
         let saved = self.saved(saved, 1)?;
         let vectors = self.vectors_and(&saved);
-        self.check_written([&records].into_iter(), [].into_iter(), &vectors, &[])?;
-        let plan = self.plan(
-            Op::Finalize { records: count, update_running }.into(),
-            shape,
-            [],
-            PlanRequest::default(),
-        )?;
+        let commit = finalize.commit.filter(|_| update_running);
+        let commit = commit.map(|commit| self.bound(Tensor::Commit, &commit, 4)).transpose()?;
+        self.check_written([&records].into_iter(), commit.iter(), &vectors, &[])?;
+        let work = Work::from(Op::Finalize { records: count, update_running })
+            .separate_vectors(!self.vectors.joint())
+            .guard(update_running && finalize.guard == Guard::SkipNonFinite)
+            .commit(commit.is_some());
+        let plan = self.plan(work, shape, [], PlanRequest::default())?;
         let others =
             vectors.iter().filter(|(role, _)| *role != Role::Saved).map(|(role, bound)| (*role, bound));
+        let others = others.chain(commit.iter().map(|commit| (Role::Commit, commit)));
         let bindings = ranges(others.chain([(Role::Partials, &records)]))
             .chain([(Role::Saved, Source::Range(saved.binding()))])
             .collect();

@@ -32,6 +32,8 @@ pub(super) struct Prepared {
     /// Parameters of each stage, `SLOT` bytes apart.
     uniform: Arc<Uniform>,
     scratch: Option<wgpu::Buffer>,
+    /// Where a mask is made of lengths.
+    mask: Option<wgpu::Buffer>,
     /// Whether running statistics normalized.
     frozen: bool,
     dispatches: Vec<Ready>,
@@ -56,6 +58,7 @@ impl Prepared {
         let mut prepared = Self {
             uniform: context.uniform(contents),
             scratch: (scratch > 0).then(|| context.scratch(scratch)),
+            mask: (plan.mask_bytes() > 0).then(|| context.mask(plan.mask_bytes())),
             label: layer.label.clone(),
             context,
             plan,
@@ -89,7 +92,10 @@ impl Prepared {
 
     /// Parts of the shared scratch: partials, means, and gradients that are not wanted, for the kernels that bind them.
     fn scratch_bindings(&self, given: &Bindings<'_>) -> Bindings<'_> {
-        let Some(buffer) = &self.scratch else { return Vec::new() };
+        let size = std::num::NonZeroU64::new(self.plan.mask_bytes());
+        let mask = |buffer| (Role::Mask, Source::Range(wgpu::BufferBinding { buffer, offset: 0, size }));
+        let mut parts: Bindings<'_> = self.mask.iter().map(mask).collect();
+        let Some(buffer) = &self.scratch else { return parts };
         let vector = vector_stride(self.plan.shape().features()) * 4;
         let mut next = 0;
         let roles = [
@@ -108,7 +114,8 @@ impl Prepared {
             next += vectors * vector;
             (role, Source::Range(wgpu::BufferBinding { buffer, offset, size }))
         };
-        roles.into_iter().filter(|(role, _)| missing(*role)).map(part).collect()
+        parts.extend(roles.into_iter().filter(|(role, _)| missing(*role)).map(part));
+        parts
     }
 
     /// The parameters of stage `i`.
@@ -187,12 +194,18 @@ fn params_of(layer: &BatchNorm, plan: &Plan, params: Params, stage: &Stage) -> P
     // What the first virtual batch has written, the others add to.
     let accumulate = params.accumulate.max((piece.batch > 0).into());
     let params = Params { accumulate, ..params };
+    let (work, shape) = (plan.work(), plan.shape());
     if kernel.merges() {
         return params.over_features(grid);
     }
-    let (work, shape) = (plan.work(), plan.shape());
+    if !kernel.sees_tensor() {
+        return params.over_mask(shape, grid);
+    }
     let granule = layer.context.profile().bindings().granule();
     let before = (u128::from(piece.first) * u128::from(work.row_bytes(shape)) % u128::from(granule)) as u64;
     let first = before / (u64::from(grid.packet) * work.storage.bytes());
+    // Whole rows come before, each of so many packets of a feature.
+    let number = piece.first.wrapping_mul(shape.inner() / u64::from(grid.values()));
+    let params = Params { number: number as u32, ..params };
     params.over_tensor(shape.with_rows(piece.rows), grid, first as u32)
 }

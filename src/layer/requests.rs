@@ -1,5 +1,6 @@
 //! What forward steps are asked for.
 
+use super::{Guard, Mask};
 use crate::plan::{Activation, Epilogue, PlanRequest};
 use crate::tensor::{StorageType, TensorBinding};
 
@@ -25,6 +26,9 @@ pub struct Training<'a> {
     pub(super) statistics: Statistics,
     pub(super) update_running: bool,
     pub(super) saved: Option<wgpu::BufferBinding<'a>>,
+    pub(super) mask: Option<Mask<'a>>,
+    pub(super) guard: Guard,
+    pub(super) commit: Option<wgpu::BufferBinding<'a>>,
     pub(super) storage: StorageType,
     pub(super) plan: PlanRequest,
 }
@@ -46,6 +50,9 @@ impl<'a> Training<'a> {
             statistics: Statistics::Batch,
             update_running: true,
             saved: None,
+            mask: None,
+            guard: Guard::None,
+            commit: None,
             storage: StorageType::default(),
             plan: PlanRequest::default(),
         }
@@ -87,10 +94,28 @@ impl<'a> Training<'a> {
     /// Where to save what backward needs: [`BatchNorm::saved_bytes`](crate::BatchNorm::saved_bytes) bytes of the
     /// caller's, in place of memory of the context's. Six vectors of C float32, each
     /// [`BatchNorm::parameter_stride`](crate::BatchNorm::parameter_stride) float32 after the one before: the mean as a
-    /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation), and
-    /// the bias. Of virtual batches, one such record each.
+    /// float32 and what is missing to it, 1/√(variance + eps), the weight, 1/count (0 in an evaluation, and without a valid
+    /// value), and the bias. Of virtual batches, one such record each.
     pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
         Self { saved: Some(saved), ..self }
+    }
+
+    /// Which examples and positions take part. Any number of them may be valid, none too, so that one value per feature is
+    /// no error then.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// What becomes of running statistics where those of the batch are not finite.
+    pub fn guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// A u32 that the device reads each time the step runs: where it is 0, no running statistic moves, no batch is counted,
+    /// and none counts as skipped; y and what is saved are the same. For loss scaling that drops a step after its forward,
+    /// and for a forward that is computed again. Without effect where running statistics do not move anyway.
+    pub fn commit(self, commit: wgpu::BufferBinding<'a>) -> Self {
+        Self { commit: Some(commit), ..self }
     }
 
     /// How the values of x and y lie in memory, and those of dy and dx in the step's backward. Weight, bias, statistics,
@@ -112,6 +137,7 @@ impl<'a> Training<'a> {
 pub struct Evaluation<'a> {
     pub(super) input: TensorBinding<'a>,
     pub(super) output: TensorBinding<'a>,
+    pub(super) mask: Option<Mask<'a>>,
     pub(super) storage: StorageType,
     pub(super) activation: Activation,
     pub(super) residual: Option<TensorBinding<'a>>,
@@ -121,8 +147,8 @@ pub struct Evaluation<'a> {
 /// The same tensors and epilogue, to [rebind](crate::ForwardStep::rebind) a step to: it is evaluation no more.
 impl<'a> From<Evaluation<'a>> for Training<'a> {
     fn from(evaluation: Evaluation<'a>) -> Self {
-        let Evaluation { input, output, activation, residual, storage, plan } = evaluation;
-        Self { activation, residual, storage, plan, ..Self::new(input, output) }
+        let Evaluation { input, output, mask, activation, residual, storage, plan } = evaluation;
+        Self { mask, activation, residual, storage, plan, ..Self::new(input, output) }
     }
 }
 
@@ -133,11 +159,17 @@ impl<'a> Evaluation<'a> {
         Self {
             input: input.into(),
             output: output.into(),
+            mask: None,
             activation: Activation::Identity,
             residual: None,
             storage: StorageType::default(),
             plan: PlanRequest::default(),
         }
+    }
+
+    /// Which examples and positions get a y other than 0; which the statistics are of, where the batch's are used.
+    pub fn mask(self, mask: Mask<'a>) -> Self {
+        Self { mask: Some(mask), ..self }
     }
 
     /// How the values of x and y lie in memory, as [`Training::storage`] says.

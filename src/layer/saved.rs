@@ -1,6 +1,7 @@
 //! What a forward step leaves to its backward.
 
 use super::Statistics;
+use super::mask::BoundMask;
 use crate::kernels::{Range, Role};
 use crate::plan::Work;
 use crate::tensor::{Bound, BoundTensor, Shape};
@@ -40,5 +41,6 @@ pub(super) struct Forward<'a> {
     pub input: &'a BoundTensor,
     pub residual: Option<&'a BoundTensor>,
     pub output: &'a BoundTensor,
+    pub mask: Option<&'a BoundMask>,
     pub id: u64,
 }

@@ -4,6 +4,7 @@ use super::cost::Traffic;
 use super::frame::Frame;
 use super::grid::Grid;
 use super::pieces::Piece;
+use super::stage::{kernels, storage_buffers};
 use super::{DeviceProfile, MAX_SPLITS, Path, PlanError, PlanRequest, View, Work, vector_stride};
 use crate::tensor::Shape;
 
@@ -110,20 +111,17 @@ pub(crate) fn best(
     shape: Shape,
     request: PlanRequest,
 ) -> Result<Candidate, PlanError> {
-    let one_dispatch = work.bindings_of_one_dispatch() <= profile.max_storage_buffers;
-    if let (Some(path @ (Path::Cached | Path::Persistent)), false) = (request.path, one_dispatch) {
-        let required = "the split path, since the others bind more storage buffers than the device's \
-                        max_storage_buffers_per_shader_stage";
-        return Err(PlanError::request(required, path));
+    let mut allowed = all(profile, work, shape, request)?;
+    allowed.retain(|candidate| match request.path {
+        Some(path) => candidate.path == path,
+        None => candidate.path != Path::Persistent || holds(profile, &candidate.first),
+    });
+    let fewest = allowed.iter().map(|candidate| buffers(&work, candidate.path)).min();
+    if let Some(required) = fewest.filter(|&fewest| fewest > profile.max_storage_buffers) {
+        return Err(PlanError::StorageBuffers { required, given: profile.max_storage_buffers });
     }
-    let found = all(profile, work, shape, request)?
-        .into_iter()
-        .filter(|candidate| one_dispatch || !matches!(candidate.path, Path::Cached | Path::Persistent))
-        .filter(|candidate| match request.path {
-            Some(path) => candidate.path == path,
-            None => candidate.path != Path::Persistent || holds(profile, &candidate.first),
-        })
-        .min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
+    allowed.retain(|candidate| buffers(&work, candidate.path) <= profile.max_storage_buffers);
+    let found = allowed.into_iter().min_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
     found.ok_or_else(|| {
         let required = match (work.op.reduces(), work.applies()) {
             (false, _) => "the elementwise path",
@@ -136,6 +134,11 @@ pub(crate) fn best(
         let given = request.path.map_or_else(|| request.to_string(), |path| path.to_string());
         PlanError::Request { required, given }
     })
+}
+
+/// The most storage buffers that a dispatch of a path binds.
+fn buffers(work: &Work, path: Path) -> u32 {
+    kernels(work.op, path).iter().map(|&kernel| storage_buffers(kernel, work)).max().unwrap_or(0)
 }
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and

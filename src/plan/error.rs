@@ -19,6 +19,17 @@ pub enum PlanError {
     /// The activation is not possible.
     #[error(transparent)]
     Activation(#[from] ActivationError),
+    /// A dispatch would bind more buffers than the device lets it.
+    #[error(
+        "the work binds {required} storage buffers in a dispatch, the device has {given}: request a higher \
+         max_storage_buffers_per_shader_stage, or leave all vectors in the layer's own buffer"
+    )]
+    StorageBuffers {
+        /// What the work needs.
+        required: u32,
+        /// The device's `max_storage_buffers_per_shader_stage`.
+        given: u32,
+    },
     /// An example does not fit a binding, and tensors are cut between examples only.
     #[error(
         "an example (a position, where features are last) takes {required} bytes, the device binds at most {limit}: \

@@ -131,7 +131,9 @@ impl Frame {
         let held = HELD.into_iter().filter(|&held| self.held.is_none_or(|fixed| fixed == held));
         workgroups.flat_map(|size| held.clone().map(move |held| (size, held))).find_map(
             |(workgroup, held)| {
-                let registers = workgroup * (held * self.packet * self.work.held() + REGISTERS_FOR_THE_REST);
+                let mask = u32::from(self.work.mask.is_some());
+                let values = held * (self.packet * self.work.held() + mask);
+                let registers = workgroup * (values + REGISTERS_FOR_THE_REST);
                 let grid = Self { workgroup, ..*self }.grid(1);
                 (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })
             },

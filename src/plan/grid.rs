@@ -28,6 +28,11 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
+    /// Values of a feature in a packet.
+    pub fn values(&self) -> u32 {
+        if self.view == View::Planes { self.packet } else { 1 }
+    }
+
     /// Tiles, each of `splits` workgroups.
     pub fn tiles(&self) -> u32 {
         (self.groups / self.splits.max(1)).max(1)

@@ -30,9 +30,13 @@ pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
-pub(crate) use stage::{MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, vector_stride};
+#[cfg(test)]
+pub(crate) use stage::storage_buffers;
+pub(crate) use stage::{
+    MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
+};
 pub(crate) use work::Stored;
-pub use work::Work;
+pub use work::{MaskKind, Work};
 
 use crate::tensor::{Shape, StorageType, Tensor};
 use candidates::{Candidate, Ways};
@@ -105,10 +109,33 @@ impl Plan {
         for (batch, pieces) in batches.iter().enumerate() {
             let pieces = ways.of(pieces)?;
             plan.chosen = plan.chosen.or(pieces.first().map(|(_, way)| *way));
+            if batch == 0 {
+                plan.push_mask(profile)?;
+            }
             plan.push_batch(profile, batch as u32, &pieces)?;
         }
         plan.count_scratch(profile)?;
         Ok(plan)
+    }
+
+    /// The stage that makes a mask of lengths, where values are read.
+    fn push_mask(&mut self, profile: &DeviceProfile) -> Result<(), PlanError> {
+        if self.work.mask.is_none() || self.chosen.is_none() {
+            return Ok(());
+        }
+        // Packets and bits are counted in 32 bits.
+        let (required, given) = (self.shape.count(), u32::MAX.into());
+        if required > given {
+            return Err(PlanError::DeviceLimit {
+                limit: "values of a feature under a mask",
+                required,
+                given,
+            });
+        }
+        match self.work.mask {
+            Some(MaskKind::Lengths) => self.push(profile, Stage::mask_of_lengths(profile, self.shape)),
+            _ => Ok(()),
+        }
     }
 
     /// The stages of a virtual batch, or of all.
@@ -232,7 +259,13 @@ impl Plan {
     /// own, and scratch, which all steps of a context share.
     pub fn scratch_bytes(&self) -> u64 {
         let saved = if self.work.op.saves() { SAVED_VECTORS * u64::from(self.batches()) } else { 0 };
-        self.scratch_bytes_of(saved + self.scratch_vectors)
+        self.scratch_bytes_of(saved + self.scratch_vectors) + self.mask_bytes()
+    }
+
+    /// Bytes of the mask that is made of lengths, in scratch.
+    pub(crate) fn mask_bytes(&self) -> u64 {
+        let makes = self.stages.iter().any(|stage| stage.kernel == Kernel::MaskOfLengths);
+        if makes { mask_words(self.shape) * 4 } else { 0 }
     }
 
     /// Bytes that have to go through memory: reads and writes of the tensors, a second read of the cached path not
@@ -315,6 +348,11 @@ impl Display for Plan {
         }
         if self.pieces > 1 {
             write!(f, ", in {} pieces", self.pieces)?;
+        }
+        match self.work.mask {
+            Some(MaskKind::Lengths) => write!(f, ", masked by lengths")?,
+            Some(MaskKind::Positions) => write!(f, ", masked by positions")?,
+            None => {}
         }
         let workgroups: Vec<String> = self.workgroups().iter().map(u32::to_string).collect();
         write!(

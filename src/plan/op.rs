@@ -169,6 +169,7 @@ words!(View: Planes "planes", Rows "rows");
 /// The kernels, each the entry point of a file in shaders/.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
+    MaskOfLengths,
     SplitMoments,
     Finalize,
     Normalize,
@@ -186,7 +187,8 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    pub const ALL: [Kernel; 14] = [
+    pub const ALL: [Kernel; 15] = [
+        Kernel::MaskOfLengths,
         Kernel::SplitMoments,
         Kernel::Finalize,
         Kernel::Normalize,
@@ -203,7 +205,7 @@ impl Kernel {
         Kernel::GatherSums,
     ];
 
-    /// Whether it merges what was reduced and sees no tensor: no view.
+    /// Whether it merges what was reduced.
     pub fn merges(self) -> bool {
         matches!(
             self,
@@ -214,6 +216,11 @@ impl Kernel {
     /// Whether it writes a tensor after others have reduced it.
     pub fn applies_last(self) -> bool {
         matches!(self, Kernel::Normalize | Kernel::InputGradient)
+    }
+
+    /// Whether it goes over the tensor: only then has it a view.
+    pub fn sees_tensor(self) -> bool {
+        !self.merges() && self != Kernel::MaskOfLengths
     }
 
     pub fn is_backward(self) -> bool {

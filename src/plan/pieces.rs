@@ -62,7 +62,8 @@ impl Cutter<'_> {
         let granule = self.profile.bindings().granule();
         let (begin, row) = (first as u128 * u128::from(self.row_bytes), self.row_bytes.max(1));
         let before = (begin % u128::from(granule)) as u64;
-        let bindable = self.profile.max_binding.saturating_sub(before) / row;
+        // What is bound is rounded up to words.
+        let bindable = (self.profile.max_binding & !3).saturating_sub(before) / row;
         let rows = bindable.min(MAX_ELEMENTS / self.shape.row().max(1));
         if rows == 0 {
             let (required, limit) = (before + row, self.profile.max_binding);

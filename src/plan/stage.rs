@@ -2,7 +2,8 @@
 
 use super::grid::Grid;
 use super::pieces::Piece;
-use super::{Kernel, Op, Path};
+use super::{DeviceProfile, Kernel, Op, Path, View, Work};
+use crate::tensor::Shape;
 
 /// Vectors of C values in a record of moments: `Moments` of shaders/forward/moments.wgsl.
 pub(crate) const MOMENTS_VECTORS: u64 = 4;
@@ -36,6 +37,42 @@ pub(crate) struct Stage {
 impl Stage {
     pub fn new(kernel: Kernel, grid: Grid, piece: Piece, first_split: u32) -> Self {
         Self { kernel, grid, workgroups: [0, 0], piece, first_split }
+    }
+
+    /// What makes a mask of lengths, a word in each invocation.
+    pub fn mask_of_lengths(profile: &DeviceProfile, shape: Shape) -> Self {
+        let workgroup = profile.max_workgroup_of(View::Rows, 1).min(64);
+        let total = mask_words(shape) as u32;
+        let (view, packet, groups) = (View::Rows, 1, total.div_ceil(workgroup));
+        let grid = Grid { view, packet, workgroup, tile: 1, held: 0, splits: 1, slice: total, total, groups };
+        Self::new(Kernel::MaskOfLengths, grid, Piece { first: 0, rows: 0, batch: 0 }, 0)
+    }
+}
+
+/// Words of a mask: a bit for each example and position.
+pub(crate) fn mask_words(shape: Shape) -> u64 {
+    shape.count().div_ceil(32)
+}
+
+/// Storage buffers that a kernel binds: as many as `Variant::bindings` of src/kernels has, whose test compares.
+pub(crate) fn storage_buffers(kernel: Kernel, work: &Work) -> u32 {
+    let [mask, residual, flag] = [work.mask.is_some(), work.epilogue.residual, work.commit].map(u32::from);
+    let kept = work.kept().len() as u32;
+    let (layer, skipped) = if work.separate_vectors { (5, u32::from(work.guard)) } else { (1, 0) };
+    match kernel {
+        Kernel::MaskOfLengths => 2,
+        Kernel::SplitMoments => 2 + mask,
+        Kernel::Finalize => 2 + layer + skipped + flag,
+        Kernel::Normalize => 3 + mask + residual,
+        // It does not count batches.
+        Kernel::Evaluate => 3 + mask + residual + if work.separate_vectors { 4 } else { 1 },
+        Kernel::Cached | Kernel::Persistent => 3 + mask + residual + layer + skipped + flag,
+        Kernel::SplitSums => 3 + kept + mask,
+        Kernel::FinalizeGradients => 5,
+        Kernel::GatherMoments | Kernel::GatherSums => 2,
+        Kernel::InputGradient => 3 + kept + work.written() + mask,
+        Kernel::CachedGradient | Kernel::PersistentGradient => 4 + kept + work.written() + mask,
+        Kernel::FrozenGradient => 2 + kept + work.written() + mask,
     }
 }
 

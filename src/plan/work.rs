@@ -3,8 +3,17 @@
 use super::{Activation, ActivationError, Epilogue, Op, PreActivation, ResidualGradient};
 use crate::tensor::{Shape, StorageType, Tensor};
 
-/// What a step is to do: the operation, how its tensors are stored, and what is fused. An [`Op`] alone is work on float32
-/// tensors with nothing fused.
+/// How a mask says which values are valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MaskKind {
+    /// A length per example. One dispatch more makes a mask of positions of it.
+    Lengths,
+    /// A bit per example and position.
+    Positions,
+}
+
+/// What a step is to do: the operation, how its tensors are stored, what is fused, and what is bound beside. An [`Op`] alone
+/// is work on float32 tensors with nothing fused.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Work {
@@ -20,6 +29,12 @@ pub struct Work {
     pub residual_gradient: Option<ResidualGradient>,
     /// Whether the layer's vectors stand in buffers of their own ([`LayerBuffers`](crate::LayerBuffers)), each a binding.
     pub separate_vectors: bool,
+    /// The mask, where there is one.
+    pub mask: Option<MaskKind>,
+    /// Whether a training step skips and counts features whose statistics are not finite.
+    pub guard: bool,
+    /// Whether a flag of the caller's decides that running statistics move.
+    pub commit: bool,
     /// Examples of a virtual batch, where the statistics are not those of the whole batch.
     pub virtual_batch: Option<u32>,
 }
@@ -52,6 +67,9 @@ impl From<Op> for Work {
             pre_activation: None,
             residual_gradient: None,
             separate_vectors: false,
+            mask: None,
+            guard: false,
+            commit: false,
             virtual_batch: None,
         }
     }
@@ -86,6 +104,21 @@ impl Work {
     /// With statistics of so many examples at a time.
     pub fn virtual_batch(self, examples: Option<u32>) -> Self {
         Self { virtual_batch: examples, ..self }
+    }
+
+    /// With a mask, or without.
+    pub fn mask(self, mask: impl Into<Option<MaskKind>>) -> Self {
+        Self { mask: mask.into(), ..self }
+    }
+
+    /// With a guard, or without.
+    pub fn guard(self, guard: bool) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// With a flag of the caller's, or without.
+    pub fn commit(self, commit: bool) -> Self {
+        Self { commit, ..self }
     }
 
     /// Bytes of one tensor.
@@ -163,15 +196,6 @@ impl Work {
     /// Packets that an invocation of the persistent path holds for each that it loads of a tensor.
     pub(crate) fn held(&self) -> u32 {
         if self.op.is_backward() { 2 } else { 1 }
-    }
-
-    /// Storage buffers of the one dispatch of training on the persistent and the cached path.
-    pub(crate) fn bindings_of_one_dispatch(&self) -> u32 {
-        let vectors = if self.separate_vectors { 5 } else { 1 };
-        match self.op {
-            Op::Training { .. } => vectors + 3 + u32::from(self.epilogue.residual),
-            _ => 0,
-        }
     }
 
     /// Bytes of a row of the tensor's view.

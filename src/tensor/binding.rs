@@ -32,8 +32,16 @@ pub enum Tensor {
     RunningVar,
     /// num_batches_tracked.
     Batches,
+    /// How many batches the guard skipped.
+    Skipped,
     /// What a forward step saves for its backward.
     SavedStatistics,
+    /// A bit for each example and position: whether it is valid.
+    Mask,
+    /// Valid positions of each example.
+    Lengths,
+    /// The caller's flag without which no running statistic moves.
+    Commit,
     /// The weight of another layer with a batch norm folded into it.
     FoldedWeight,
     /// The bias of another layer with a batch norm folded into it.
@@ -60,7 +68,11 @@ impl std::fmt::Display for Tensor {
             Tensor::RunningMean => "running_mean",
             Tensor::RunningVar => "running_var",
             Tensor::Batches => "num_batches_tracked",
+            Tensor::Skipped => "skipped",
             Tensor::SavedStatistics => "saved statistics",
+            Tensor::Mask => "mask",
+            Tensor::Lengths => "lengths",
+            Tensor::Commit => "commit",
             Tensor::FoldedWeight => "folded weight",
             Tensor::FoldedBias => "folded bias",
             Tensor::Moments => "moments",

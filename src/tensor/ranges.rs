@@ -117,7 +117,8 @@ impl BoundTensor {
         let holds = |range: &&Bound| range.first <= begin && end <= range.first + range.bytes;
         let range = self.ranges.iter().find(holds)?;
         let before = (begin - range.first) % limits.granule();
-        let size = before + end - begin;
+        // Of 16-bit values, an odd number shares its last word with what follows, or with what `bytes_of` rounds up to.
+        let size = (before + end - begin).next_multiple_of(4);
         let binding = wgpu::BufferBinding {
             buffer: &range.buffer,
             offset: range.offset + (begin - range.first) - before,

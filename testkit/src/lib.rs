@@ -25,6 +25,8 @@ pub mod layer;
 #[cfg(feature = "layer")]
 pub mod layout;
 #[cfg(feature = "layer")]
+pub mod masks;
+#[cfg(feature = "layer")]
 pub mod pairwise;
 #[cfg(feature = "layer")]
 pub mod parts;

@@ -89,7 +89,7 @@ fn pieces_and_parts() {
         Shape::rows(1500, 7),
         Shape::rows(400, 16),
         Shape::channels_first(150, 5, &[15]),
-        Shape::channels_last(1, &[300], 12),
+        Shape::channels_last(1, &[500], 12),
     ] {
         let c = shape.features();
         let norm =
@@ -161,10 +161,10 @@ fn surplus_workgroups() {
 #[test]
 fn an_index_out_of_range_is_counted() {
     let source = "@group(0) @binding(1) var<storage, read> bias: array<f32>;\n\
-                  var<workgroup> shared_items: array<f32, WORKGROUP>;\n\
+                  var<workgroup> shared_items: array<f32, SHARED>;\n\
                   fn f() { let a = bias[at(0u, i)] + other.bias[1] + shared_items[a[0]][s]; }";
     let (text, names) = instrumented(source);
     assert_eq!(names, ["bias", "shared_items"]);
     assert!(text.contains("bias[inside(at(0u, i), arrayLength(&bias), 0u)] + other.bias[1]"), "{text}");
-    assert!(text.contains("shared_items[inside(a[0], WORKGROUP, 1u)][s]"), "{text}");
+    assert!(text.contains("shared_items[inside(a[0], SHARED, 1u)][s]"), "{text}");
 }

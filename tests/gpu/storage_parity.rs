@@ -3,15 +3,19 @@
 use super::properties::shape;
 use proptest::prelude::*;
 use testkit::close::{assert_close, assert_state, assert_stored};
-use testkit::layer::{descriptor, layer_in};
+use testkit::gpu::{gpu, whole};
+use testkit::layer::{descriptor, layer_in, read_state};
 use testkit::layout::feature_of;
 use testkit::plans::without_path;
 use testkit::profiles::{by_half_access, contexts};
 use testkit::random::{state, tensor};
 use testkit::scales::{BACKWARD, FORWARD, Pass};
 use testkit::storage::rounded;
+use testkit::stored::{upload, values};
 use testkit::train::{Trained, evaluate_stored, train_stored};
-use wgpu_batchnorm::{Context, PlanRequest, Shape, StorageType, View, cpu};
+use wgpu_batchnorm::{
+    Backward, Context, ContextOptions, Path, PlanRequest, Shape, StorageType, Training, View, cpu,
+};
 
 const HALVES: [StorageType; 2] = [StorageType::Float16, StorageType::BFloat16];
 
@@ -74,6 +78,80 @@ fn every_path_view_and_packet() {
             }
         }
     }
+}
+
+/// Pieces and virtual batches that begin and end in the middle of a word.
+#[test]
+fn pieces_share_words() {
+    for (_, context) in by_half_access() {
+        let mut profile = *context.profile();
+        profile.max_binding = 6000;
+        let options = ContextOptions::default().profile(profile);
+        let small = Context::with_options(context.device(), options);
+        for storage in HALVES {
+            for shape in [
+                Shape::rows(2001, 7),
+                Shape::channels_first(151, 5, &[15]),
+                Shape::channels_first(201, 3, &[8]),
+                Shape::channels_last(1, &[997], 9),
+            ] {
+                check(&small, storage, shape, PlanRequest::new().path(Path::Split).splits(1));
+            }
+        }
+    }
+}
+
+#[test]
+fn virtual_batches_share_words() {
+    for (_, context) in by_half_access() {
+        for storage in HALVES {
+            for (shape, path) in [
+                (Shape::rows(11, 7), "cached"),
+                (Shape::rows(11, 7), "split splits=1"),
+                (Shape::channels_first(11, 5, &[3]), "cached"),
+                (Shape::channels_first(11, 3, &[4]), "split splits=1"),
+            ] {
+                let plan: PlanRequest = format!("{path} workgroup=8 tile=1").parse().unwrap();
+                in_turn(context, storage, shape, plan);
+            }
+        }
+    }
+}
+
+/// Virtual batches of three examples give the bits of calls in turn.
+#[track_caller]
+fn in_turn(context: &Context, storage: StorageType, shape: Shape, plan: PlanRequest) {
+    let (c, before) = (shape.features(), state(shape.features(), 21));
+    let [x, dy] = [23, 25].map(|seed| rounded(&tensor(shape, seed), storage));
+    let norm = layer_in(context, &descriptor(c), &before);
+    let example = x.len() / shape.batch() as usize;
+    let of_batch = |(x, dy): (&[f32], &[f32])| {
+        let examples = (x.len() / example) as u32;
+        let shape = match shape.positions() {
+            1 => Shape::rows(examples, c),
+            positions => Shape::channels_first(examples, c, &[positions as u32]),
+        };
+        train_stored(&norm, storage, shape, x, dy, plan)
+    };
+    let batches: Vec<_> = x.chunks(3 * example).zip(dy.chunks(3 * example)).map(of_batch).collect();
+    let want = |of: fn(&Trained) -> &Vec<f32>| batches.iter().flat_map(of).copied().collect::<Vec<_>>();
+
+    let norm = layer_in(context, &descriptor(c), &before);
+    let [input, output, dy, dx] = [&x, &x, &dy, &dy].map(|values| upload(storage, values));
+    let training = Training::new(whole(&input), whole(&output)).storage(storage).plan(plan).virtual_batch(3);
+    let step = norm.prepare_training(shape, training).unwrap();
+    let back = Backward::of(whole(&dy)).input_gradient(whole(&dx)).plan(plan);
+    let back = norm.prepare_backward(&step, back).unwrap();
+    gpu()
+        .run(|pass| {
+            step.record(pass);
+            back.record(pass);
+        })
+        .unwrap();
+    let read = |buffer| values(storage, buffer, x.len());
+    assert!(read(&output) == want(|t| &t.y), "{shape} of {storage}, [{plan}]: y");
+    assert!(read(&dx) == want(|t| &t.dx), "{shape} of {storage}, [{plan}]: dx");
+    assert_eq!(read_state(&norm), batches.last().unwrap().state, "{shape} of {storage}, [{plan}]");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) use tensors::NAMED;
 pub use tensors::{StateTensor, TensorError};
 #[cfg(feature = "headless")]
 pub(crate) use transfer::mapped;
+pub(super) use transfer::submit_copy;
 pub use transfer::{LayerStateError, read_states, set_states};
 
 /// A copy of a layer's state, with PyTorch's state-dict names. Vectors have C values, or none where the layer has no

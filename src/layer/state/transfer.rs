@@ -105,11 +105,15 @@ pub fn read_states(
     queue: &wgpu::Queue,
     layers: &[&BatchNorm],
 ) -> impl Future<Output = Result<Vec<State>, ReadError>> + use<> {
-    let copy = (!layers.is_empty()).then(|| submit_copy(queue, layers)).transpose();
+    let vectors = layers.iter().flat_map(|layer| layer.readable()).collect();
+    let copy = layers.first().map(|first| submit_copy(first, queue, vectors)).transpose();
+    let parts_of =
+        |layer: &&BatchNorm| layer.readable().map(|(bound, bytes)| (bound.tensor, bytes)).collect();
+    // The vectors of each layer, one after the other, with their bytes.
+    let parts: Vec<Vec<(Tensor, u64)>> = layers.iter().map(parts_of).collect();
     async {
-        let Some(Copy { device, submission, staging, parts }) = copy? else { return Ok(Vec::new()) };
-        mapped(&device, submission, &staging).await?;
-        let bytes = staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
+        let Some(copy) = copy? else { return Ok(Vec::new()) };
+        let bytes = copy.read().await?;
         let mut next = 0;
         let mut state = |parts: Vec<(Tensor, u64)>| {
             let mut state = State::default();
@@ -127,27 +131,40 @@ pub fn read_states(
     }
 }
 
-/// A copy of the states of layers on its way to the host.
-struct Copy {
+/// A copy of vectors on its way to the host.
+pub(in crate::layer) struct Copy {
     device: wgpu::Device,
     submission: wgpu::SubmissionIndex,
     staging: wgpu::Buffer,
-    /// The vectors of each layer, one after the other, with their bytes.
-    parts: Vec<Vec<(Tensor, u64)>>,
 }
 
-fn submit_copy(queue: &wgpu::Queue, layers: &[&BatchNorm]) -> Result<Copy, ReadError> {
-    let device = layers[0].context.device().clone();
-    let size = layers.iter().flat_map(|layer| layer.readable()).map(|(_, bytes)| bytes).sum::<u64>();
+impl Copy {
+    /// The vectors, one after the other.
+    pub async fn read(self) -> Result<Vec<u8>, ReadError> {
+        mapped(&self.device, self.submission, &self.staging).await?;
+        let bytes =
+            self.staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
+        Ok(bytes.to_vec())
+    }
+}
+
+/// Copies so many bytes of each vector; `layer` is of their device.
+pub(in crate::layer) fn submit_copy(
+    layer: &BatchNorm,
+    queue: &wgpu::Queue,
+    vectors: Vec<(&Bound, u64)>,
+) -> Result<Copy, ReadError> {
+    let device = layer.context.device().clone();
+    let size = vectors.iter().map(|(_, bytes)| bytes).sum::<u64>();
     let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: layers[0].label.as_deref(),
+        label: layer.label.as_deref(),
         size: size.max(4),
         usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
         mapped_at_creation: false,
     });
     let mut encoder = device.create_command_encoder(&Default::default());
     let mut next = 0;
-    for (bound, bytes) in layers.iter().flat_map(|layer| layer.readable()) {
+    for (bound, bytes) in vectors {
         if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(ReadError::Usage { vector: bound.tensor });
         }
@@ -155,9 +172,7 @@ fn submit_copy(queue: &wgpu::Queue, layers: &[&BatchNorm]) -> Result<Copy, ReadE
         next += bytes;
     }
     let submission = queue.submit([encoder.finish()]);
-    let parts_of =
-        |layer: &&BatchNorm| layer.readable().map(|(bound, bytes)| (bound.tensor, bytes)).collect();
-    Ok(Copy { device, submission, staging, parts: layers.iter().map(parts_of).collect() })
+    Ok(Copy { device, submission, staging })
 }
 
 /// Maps a buffer for reading once a submission is done.

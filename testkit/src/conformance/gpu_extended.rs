@@ -3,7 +3,7 @@
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_batchnorm::{
-    Backward, BatchNorm, Context, Evaluation, Finalize, FinalizeGradients, Moments, Shape, State, Step,
+    Backward, BatchNorm, Context, Evaluation, Finalize, FinalizeGradients, Mask, Moments, Shape, State, Step,
     Training,
 };
 
@@ -108,8 +108,7 @@ impl Run<'_> {
             norm.prepare_gradient_sums(&applies[k], Backward::of(whole(&tensors.dy)), record).map_err(said)
         };
         let sums_steps = parts.iter().enumerate().map(of_part).collect::<Result<Vec<_>>>()?;
-        let wanted = FinalizeGradients::new(whole(&sums), count);
-        let wanted = wanted.weight_gradient(whole(&gradients.weight)).bias_gradient(whole(&gradients.bias));
+        let wanted = gradients.of_records(FinalizeGradients::new(whole(&sums), count));
         let finalize_gradients = norm.prepare_finalize_gradients(&finalize, wanted).map_err(said)?;
         let of_part = |(k, tensors): (usize, &Tensors)| {
             norm.prepare_input_gradient(&applies[k], &finalize_gradients, tensors.backward()).map_err(said)
@@ -156,8 +155,9 @@ fn all<S: Step>(steps: &[S]) -> Vec<&dyn Step> {
     steps.iter().map(|step| step as _).collect()
 }
 
-/// The gradients of weight and bias.
+/// The gradients of weight and bias, where the layer has these: each extended case does, a probe has none.
 struct Parameters {
+    wanted: bool,
     weight: Buffer,
     bias: Buffer,
 }
@@ -165,11 +165,21 @@ struct Parameters {
 impl Parameters {
     fn new(gpu: &Gpu, norm: &BatchNorm) -> Self {
         let [weight, bias] = [(); 2].map(|()| gpu.empty(norm.features() as usize));
-        Self { weight, bias }
+        Self { wanted: norm.weight().is_some(), weight, bias }
     }
 
     fn of<'a>(&'a self, backward: Backward<'a>) -> Backward<'a> {
-        backward.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias))
+        match self.wanted {
+            true => backward.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias)),
+            false => backward,
+        }
+    }
+
+    fn of_records<'a>(&'a self, gradients: FinalizeGradients<'a>) -> FinalizeGradients<'a> {
+        match self.wanted {
+            true => gradients.weight_gradient(whole(&self.weight)).bias_gradient(whole(&self.bias)),
+            false => gradients,
+        }
     }
 }
 
@@ -183,6 +193,8 @@ struct Tensors {
     dy: Buffer,
     dx: Buffer,
     dz: Buffer,
+    /// One bit for each example and position.
+    mask: Option<Buffer>,
 }
 
 impl Tensors {
@@ -190,6 +202,7 @@ impl Tensors {
     fn new(run: &Run<'_>, input: &Input, first: usize, end: usize) -> Result<Self> {
         let Run { gpu, case } = *run;
         let example = case.shape(1).iter().product::<usize>();
+        let positions = example / case.features;
         let values = |all: &[f32]| all[first * example..end * example].to_vec();
         let upload = |values: &[f32]| {
             let mut bytes = encode(values, case.storage);
@@ -215,6 +228,7 @@ impl Tensors {
             dy: upload(&values(dy)),
             dx: empty(),
             dz: empty(),
+            mask: input.valid.as_ref().map(|valid| mask_of(gpu, &valid[first * positions..end * positions])),
             x: upload(&x),
         })
     }
@@ -222,8 +236,12 @@ impl Tensors {
     fn evaluation(&self, case: &Case) -> Evaluation<'_> {
         let evaluation = Evaluation::new(whole(&self.x), whole(&self.y)).storage(case.storage);
         let evaluation = evaluation.activation(case.epilogue.activation);
-        match &self.z {
+        let evaluation = match &self.z {
             Some(z) => evaluation.residual(whole(z)),
+            None => evaluation,
+        };
+        match &self.mask {
+            Some(mask) => evaluation.mask(Mask::Positions(whole(mask))),
             None => evaluation,
         }
     }
@@ -237,4 +255,13 @@ impl Tensors {
         let backward = Backward::of(whole(&self.dy)).input_gradient(whole(&self.dx));
         if self.z.is_some() { backward.residual_gradient(whole(&self.dz)) } else { backward }
     }
+}
+
+/// A bit for each flag, 32 to a word.
+fn mask_of(gpu: &Gpu, valid: &[bool]) -> Buffer {
+    let word = |flags: &[bool]| flags.iter().rev().fold(0u32, |word, &flag| word << 1 | u32::from(flag));
+    let words: Vec<u32> = valid.chunks(32).map(word).collect();
+    let buffer = gpu.empty(words.len());
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+    buffer
 }

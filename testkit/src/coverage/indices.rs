@@ -65,7 +65,7 @@ pub fn instrumented(source: &str) -> (String, Vec<String>) {
                 return line;
             }
             let length = match name.as_str() {
-                "shared_items" => "WORKGROUP".to_owned(),
+                "shared_items" => "SHARED".to_owned(),
                 name => format!("arrayLength(&{name})"),
             };
             counted(&line, name, &length, number)

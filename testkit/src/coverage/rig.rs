@@ -5,9 +5,12 @@ use wgpu_batchnorm::{Activation, BackwardStep, Context, Epilogue, ForwardStep, S
 
 use super::cases::Case;
 use super::guards::Guarded;
-use super::steps::{self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, DZ, EPS, MEAN, SAVED, VAR, WEIGHT, X, Y, Z};
+use super::steps::{
+    self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, DZ, EPS, MASK, MEAN, SAVED, VAR, WEIGHT, X, Y, Z,
+};
 use crate::gpu::gpu;
 use crate::layout::{Layout, feature_sums};
+use crate::masks::Masked;
 use crate::plans::without_path;
 use crate::scales::{self, FORWARD};
 use crate::stored;
@@ -51,6 +54,7 @@ pub struct Rig {
     z: Vec<f32>,
     stride: usize,
     guarded: Guarded,
+    mask: Option<Masked>,
 }
 
 fn weight(c: usize) -> f32 {
@@ -92,7 +96,19 @@ fn derivative(activation: Activation, v: f32) -> f32 {
 impl Rig {
     #[track_caller]
     pub fn new(context: &Context, case: Case, wanted: Wanted, placement: Placement) -> Self {
-        Self::with_epilogue(context, case, wanted, placement, Epilogue::default())
+        Self::with(context, case, wanted, placement, Epilogue::default(), None)
+    }
+
+    /// With a mask. What is not valid is NaN in x and dy.
+    #[track_caller]
+    pub fn with_mask(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        mask: Masked,
+    ) -> Self {
+        Self::with(context, case, wanted, placement, Epilogue::default(), Some(mask))
     }
 
     /// With an epilogue that is exact: ReLU, leaky ReLU of slope 1/2, or none; and a residual, whose gradient is wanted
@@ -105,21 +121,39 @@ impl Rig {
         placement: Placement,
         epilogue: Epilogue,
     ) -> Self {
+        Self::with(context, case, wanted, placement, epilogue, None)
+    }
+
+    /// With both.
+    #[track_caller]
+    pub fn with(
+        context: &Context,
+        case: Case,
+        wanted: Wanted,
+        placement: Placement,
+        epilogue: Epilogue,
+        mask: Option<Masked>,
+    ) -> Self {
         let Case { shape, storage, plan } = case;
         let (words, features) = ((shape.bytes_of(storage) / 4) as usize, shape.features() as usize);
         let saved = features.next_multiple_of(64) * 6;
-        let lens = [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[words; 2]].concat();
+        let mask_words = mask.as_ref().map_or(0, |mask| mask.words.len());
+        let lens =
+            [&[words; 4][..], &[features; 2], &[saved], &[features; 5], &[words; 2], &[mask_words]].concat();
         let guarded = Guarded::new(placement == Placement::SameBuffer, &lens);
         let plan = if wanted == Wanted::All { plan } else { without_path(plan) };
-        let what = format!("{}, {wanted:?}, {placement:?}, {epilogue:?}", Case { plan, ..case });
+        let case = Case { plan, ..case };
+        let masked = mask.as_ref().map_or(String::new(), |mask| format!(", {:?}", mask.kind));
+        let what = format!("{case}, {wanted:?}, {placement:?}, {epilogue:?}{masked}");
         let norm = steps::norm(context, shape, &guarded);
-        let forward = steps::forward(&norm, Case { plan, ..case }, &guarded, wanted, placement, epilogue)
+        let forward = steps::forward(&norm, case, &guarded, (wanted, placement), epilogue, mask.as_ref())
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let backward = steps::backward(&norm, &forward, plan, &guarded, wanted, placement)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let (layout, stride) = (Layout::of(shape), norm.parameter_stride() as usize);
         let elements = shape.elements() as usize;
         let z = if epilogue.residual { whole_numbers(elements, 7) } else { vec![0.0; elements] };
+        let z = if let Some(mask) = &mask { mask.poisoned(z, shape) } else { z };
         Self {
             forward,
             backward,
@@ -133,6 +167,7 @@ impl Rig {
             z,
             stride,
             guarded,
+            mask,
         }
     }
 
@@ -156,6 +191,16 @@ impl Rig {
         self.guarded.write(MEAN, &vec![0; c]);
         self.guarded.write(VAR, &bits(vec![1.0 - EPS; c]));
         self.guarded.write(BATCHES, &vec![6; c]);
+        self.guarded.write(MASK, self.mask.as_ref().map_or(&[], |mask| &mask.words));
+    }
+
+    fn is_valid(&self, i: usize) -> bool {
+        self.mask.as_ref().is_none_or(|mask| mask.valid[self.layout.position(i)])
+    }
+
+    /// 0 where it is not valid.
+    fn if_valid(&self, i: usize, value: f32) -> f32 {
+        if self.is_valid(i) { value } else { 0.0 }
     }
 
     /// The words of a tensor of the nearest values to these.
@@ -173,6 +218,11 @@ impl Rig {
     /// Runs forward and backward of these, and holds everything that there is against what must be there.
     #[track_caller]
     pub fn check(&self, x: &[f32], dy: &[f32]) {
+        let poisoned = |tensor: &[f32]| match &self.mask {
+            Some(mask) => mask.poisoned(tensor.to_vec(), self.shape),
+            None => tensor.to_vec(),
+        };
+        let (x, dy) = (&poisoned(x), &poisoned(dy));
         self.reset(x, dy);
         gpu()
             .run(|pass| {
@@ -186,8 +236,9 @@ impl Rig {
             let c = self.layout.feature(i);
             x[i] * weight(c) + bias(c) + self.z[i]
         };
-        let y: Vec<f32> = (0..x.len()).map(|i| activate(activation, v(i))).collect();
-        let g: Vec<f32> = (0..x.len()).map(|i| dy[i] * derivative(activation, v(i))).collect();
+        let y = |i| self.if_valid(i, activate(activation, v(i)));
+        let g = |i| self.if_valid(i, dy[i] * derivative(activation, v(i)));
+        let (y, g): (Vec<f32>, Vec<f32>) = (0..x.len()).map(|i| (y(i), g(i))).unzip();
         self.check_tensors(&got, x, dy, [&y, &g]);
         self.check_gradients(&got, x, &g);
         self.check_layer(&got, x);
@@ -248,7 +299,7 @@ impl Rig {
     #[track_caller]
     fn check_gradients(&self, got: &[Vec<u32>], x: &[f32], dy: &[f32]) {
         let sums = |term: &dyn Fn(usize) -> f32| {
-            let sums = feature_sums(self.layout, x.len(), |i| term(i).into());
+            let sums = feature_sums(self.layout, x.len(), |i| self.if_valid(i, term(i)).into());
             assert!(sums.iter().all(|sum| sum.abs() <= f64::from(1 << 24)), "float32 has no such sum");
             bits(sums.into_iter().map(|sum| sum as f32))
         };
@@ -262,7 +313,9 @@ impl Rig {
 
     #[track_caller]
     fn check_layer(&self, got: &[Vec<u32>], x: &[f32]) {
-        let (c, count) = (self.layout.features, self.layout.count() as f64);
+        let all = self.layout.count();
+        let valid = self.mask.as_ref().map_or(all, |mask| mask.valid.iter().filter(|valid| **valid).count());
+        let (c, count) = (self.layout.features, valid as f64);
         self.same("weight", &got[WEIGHT], (0..c).map(|c| weight(c).to_bits()));
         self.same("bias", &got[BIAS], (0..c).map(|c| bias(c).to_bits()));
         let moves = self.wanted == Wanted::All;
@@ -285,10 +338,11 @@ impl Rig {
             self.same("running mean", &got[MEAN], std::iter::repeat_n(0, c));
             return self.same("running variance", &got[VAR], std::iter::repeat_n((1.0 - EPS).to_bits(), c));
         }
-        let mean = feature_sums(self.layout, x.len(), |i| x[i].into());
+        let mean = feature_sums(self.layout, x.len(), |i| self.if_valid(i, x[i]).into());
         let mean: Vec<f64> = mean.into_iter().map(|sum| sum / count).collect();
         let deviation = |i: usize| f64::from(x[i]) - mean[self.layout.feature(i)];
-        let var = feature_sums(self.layout, x.len(), |i| deviation(i).powi(2) / (count - 1.0));
+        let square = |i: usize| if self.is_valid(i) { deviation(i).powi(2) } else { 0.0 };
+        let var = feature_sums(self.layout, x.len(), |i| square(i) / (count - 1.0));
         for c in 0..c {
             let near = |name: &str, got: u32, want: f64, error: f64| {
                 let got = f64::from(f32::from_bits(got));

@@ -9,6 +9,7 @@ use super::cases::Case;
 use super::guards::Guarded;
 use super::rig::{Placement, Wanted};
 use crate::layer::descriptor;
+use crate::masks::Masked;
 
 /// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
 pub const EPS: f32 = 1.0 / 1024.0;
@@ -26,6 +27,7 @@ pub const VAR: usize = 10;
 pub const BATCHES: usize = 11;
 pub const Z: usize = 12;
 pub const DZ: usize = 13;
+pub const MASK: usize = 14;
 
 pub fn norm(context: &Context, shape: Shape, guarded: &Guarded) -> BatchNorm {
     let at = |k| guarded.binding(k);
@@ -39,18 +41,21 @@ pub fn forward(
     norm: &BatchNorm,
     Case { shape, storage, plan }: Case,
     guarded: &Guarded,
-    wanted: Wanted,
-    placement: Placement,
+    (wanted, placement): (Wanted, Placement),
     epilogue: Epilogue,
+    mask: Option<&Masked>,
 ) -> Result<ForwardStep, PrepareError> {
     let output = if placement == Placement::InPlace { X } else { Y };
-    let training = Training::new(guarded.binding(X), guarded.binding(output))
+    let mut training = Training::new(guarded.binding(X), guarded.binding(output))
         .activation(epilogue.activation)
         .statistics(Statistics::Running)
         .update_running(wanted == Wanted::All)
         .saved(guarded.binding(SAVED))
         .storage(storage)
         .plan(plan);
+    if let Some(mask) = mask {
+        training = training.mask(mask.of(guarded.binding(MASK)));
+    }
     let training = if epilogue.residual { training.residual(guarded.binding(Z)) } else { training };
     norm.prepare_training(shape, training)
 }
