@@ -116,13 +116,14 @@ fn default_limits_suffice() {
             .iter()
             .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }))
             .count();
-        // Training in one dispatch, with a residual and with each vector of the layer in a buffer of its own: such a plan is
-        // made for devices alone that bind so many.
-        let residual = name.ends_with("_residual") || name.ends_with("_residual_same_buffer");
+        // Training in one dispatch with each vector of the layer in a buffer of its own binds 8. With more beside it, and with
+        // three such things elsewhere, a plan counts the buffers: it is made for devices alone that bind so many.
+        let words = ["_separate", "_residual", "_by_sign", "_dz", "_masked", "_guarded", "_commits"];
+        let without_aliasing = name.replace("_residual_in_place", "");
+        let beside = words.iter().filter(|word| without_aliasing.contains(**word)).count();
         let all = ["cached_", "persistent_"].iter().any(|kernel| name.starts_with(kernel));
-        let most = if all && residual && name.contains("_separate") { 9 } else { 8 };
-        assert!(storage <= most, "{name}: {storage} storage buffers");
-        assert!(most == 8 || storage == 9, "{name} binds fewer than 9");
+        let counted = beside >= 3 || (all && beside == 2 && name.contains("_separate"));
+        assert!(storage <= 8 || counted, "{name}: {storage} storage buffers");
 
         for (invocations, bytes) in [(256, 16384), (1024, 16384), (1024, 32768), (1024, 49152)] {
             let mut profile = DeviceProfile::integrated();

@@ -1,7 +1,7 @@
 //! Which cases there are: every shader of the layer at least once, and wherever a plan allows it with more than 1,024
 //! loads of each invocation, that is with a second block of the accumulation, whose last segment is not full.
 
-use wgpu_batchnorm::{Activation, Epilogue, Path, PlanRequest, StorageType, View};
+use wgpu_batchnorm::{Activation, Epilogue, MaskKind, Path, PlanRequest, StorageType, View};
 
 use crate::problem::Extent;
 use crate::tensors::Placement;
@@ -27,6 +27,9 @@ pub struct Spec {
     pub plan: PlanRequest,
     pub storage: StorageType,
     pub epilogue: Epilogue,
+    pub mask: Option<MaskKind>,
+    /// With a guard and a flag, the flag.
+    pub flag: Option<u32>,
     /// Whether dx is left out, in which case the residual's gradient is wanted all the same.
     pub without_dx: bool,
     /// Whether float16 is accessed by two bytes.
@@ -48,6 +51,8 @@ impl Spec {
             plan,
             storage: StorageType::default(),
             epilogue: Epilogue::default(),
+            mask: None,
+            flag: None,
             without_dx: work == Work::WithoutInputGradient,
             half_access: false,
             own_vectors: false,
@@ -82,9 +87,10 @@ impl Spec {
                 format!(", {activation:?}{residual}{without}")
             }
         };
-        format!(
-            "{work} {outer}x{features}x{inner} of {storage}{by}, {plan}{placement}{vectors}{gpu}{epilogue}"
-        )
+        let mask = self.mask.map_or(String::new(), |mask| format!(", masked by {mask:?}"));
+        let flag = self.flag.map_or(String::new(), |flag| format!(", guarded, flag {flag}"));
+        let beside = format!("{vectors}{gpu}{epilogue}{mask}{flag}");
+        format!("{work} {outer}x{features}x{inner} of {storage}{by}, {plan}{placement}{beside}")
     }
 }
 
@@ -267,12 +273,39 @@ fn with_epilogues() -> impl Iterator<Item = Spec> {
     epilogues.into_iter().enumerate().flat_map(with)
 }
 
+/// A mask in every kernel that has one, in each view and packet: of positions where slices are long, else of either kind;
+/// and a guard and a flag in every kernel that moves running statistics.
+fn with_masks() -> impl Iterator<Item = Spec> {
+    let with = |(k, frame): (usize, Frame)| {
+        let placement = PLACEMENTS[k % 3];
+        let paths = [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
+        let positions = paths.map(|spec| Spec { mask: Some(MaskKind::Positions), ..spec });
+        let kind = [MaskKind::Lengths, MaskKind::Positions][k % 2];
+        let frozen = frame.spec(Work::Frozen, Some(Path::Split), placement);
+        let evaluation = frame.spec(Work::Evaluation, None, PLACEMENTS[(k + 1) % 3]);
+        let persistent = frame.persistent(Work::Training, [4, 8, 16][k % 3], placement);
+        let others =
+            [frozen, evaluation, persistent].map(|spec| Spec { mask: Some(kind), long: false, ..spec });
+        positions.into_iter().chain(others)
+    };
+    let flags = |(k, frame): (usize, Frame)| {
+        let placement = PLACEMENTS[k % 3];
+        let paths = [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
+        let flag = Some(k as u32 % 2 * 5);
+        let all = paths.into_iter().chain([frame.persistent(Work::Training, [4, 8, 16][k % 3], placement)]);
+        all.map(move |spec| Spec { flag, ..spec })
+    };
+    let frames = || FRAMES.into_iter().enumerate();
+    frames().flat_map(with).chain(frames().flat_map(flags))
+}
+
 pub fn all() -> Vec<Spec> {
     let mut all = vec![empty(5), empty(12), many_splits(5, 1, 8), many_splits(12, 4, 4)];
     all.extend(as_on_a_gpu());
     all.extend(all_stored());
     all.extend(own_vectors());
     all.extend(with_epilogues());
+    all.extend(with_masks());
     for frame in &FRAMES {
         for placement in PLACEMENTS {
             all.push(frame.spec(Work::Evaluation, None, placement));

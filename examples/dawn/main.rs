@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ContextOptions, DeviceProfile,
-    Evaluation, ForwardStep, LayerBuffers, Plan, PrepareError, Statistics, Training, wgpu,
+    Evaluation, ForwardStep, Guard, LayerBuffers, Plan, PrepareError, Statistics, Training, wgpu,
 };
 
 use cases::{Spec, Work};
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
 
 /// Whether a shader is one of a sample, of which Dawn runs others that are made of the same choices.
 fn is_sampled(name: &str) -> bool {
-    let epilogues = ["relu", "silu", "gelu", "residual", "_dz"];
+    let epilogues = ["relu", "silu", "gelu", "residual", "_dz", "_masked", "_guarded", "_commits"];
     ["_f16", "_bf16", "_separate"].iter().chain(&epilogues).any(|choice| name.contains(choice))
 }
 
@@ -92,6 +92,9 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     // Both ways of moving the running statistics, and of writing the gradients of weight and bias, have their cases.
     let descriptor = problem.descriptor((spec.work != Work::Frozen).then_some(0.1));
     problem.avoid_kinks(&descriptor, statistics);
+    if let Some(kind) = spec.mask {
+        problem = problem.masked(kind);
+    }
     let accumulate = spec.placement == Placement::Shared;
     let before = 0.75;
     let context = match spec {
@@ -100,7 +103,9 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
         _ => &contexts.machine,
     };
     let norm = layer(gpu, context, &descriptor, spec)?;
-    let tensors = Tensors::new(gpu, &problem, norm.saved_bytes(), spec.placement, before);
+    let flag = spec.flag.unwrap_or(1);
+    let tensors = Tensors::new(gpu, &problem, norm.saved_bytes(), spec.placement, before, flag);
+    let mask = problem.mask.as_ref().map(|mask| mask.of(tensors.mask.binding()));
     norm.set_state(&gpu.queue, &problem.state)?;
 
     let mut recorder = Recorder::new(gpu, script, spec.name());
@@ -111,6 +116,9 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
             evaluation = evaluation.activation(spec.epilogue.activation);
             if spec.epilogue.residual {
                 evaluation = evaluation.residual(tensors.residual.binding());
+            }
+            if let Some(mask) = mask {
+                evaluation = evaluation.mask(mask);
             }
             norm.prepare_evaluation(shape, evaluation)?
         }
@@ -123,6 +131,12 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
             if let Some(saved) = &tensors.saved {
                 training = training.saved(saved.binding());
             }
+            if let Some(mask) = mask {
+                training = training.mask(mask);
+            }
+            if spec.flag.is_some() {
+                training = training.guard(Guard::SkipNonFinite).commit(tensors.flag.binding());
+            }
             norm.prepare_training(shape, training)?
         }
     };
@@ -134,7 +148,7 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     recorder.dispatch(back.dispatches());
 
     let before = if accumulate { before } else { 0.0 };
-    let truth = Truth::new(&problem, &descriptor, statistics, update, before);
+    let truth = Truth::new(&problem, &descriptor, statistics, update, before, flag > 0);
     expect(&mut recorder, &norm, spec, &tensors, truth);
     recorder.finish();
     Ok(())
@@ -218,6 +232,9 @@ fn expect(recorder: &mut Recorder<'_>, norm: &BatchNorm, spec: &Spec, tensors: &
         recorder.expect("running_var", &variance, &layer.running_var, scales, forward);
         let counts = vec![layer.num_batches_tracked as u32; norm.features() as usize];
         recorder.expect_exactly("batches", &batches, &counts);
+        if let (Some(skipped), true) = (norm.skipped(), spec.flag.is_some()) {
+            recorder.expect_exactly("skipped", &skipped, &vec![0; norm.features() as usize]);
+        }
     }
     let Tensors { output, input_gradient, residual_gradient, weight_gradient, bias_gradient, .. } = tensors;
     if !truth.y.is_empty() {

@@ -2,8 +2,11 @@
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, StandardNormal};
+use testkit::masks::Masked;
 use testkit::storage::rounded;
-use wgpu_batchnorm::{Activation, BatchNormDescriptor, Epilogue, Shape, State, Statistics, StorageType, cpu};
+use wgpu_batchnorm::{
+    Activation, BatchNormDescriptor, Epilogue, MaskKind, Shape, State, Statistics, StorageType, cpu,
+};
 
 /// outer × features × inner values.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ pub struct Problem {
     /// The residual.
     pub z: Vec<f32>,
     pub epilogue: Epilogue,
+    /// Which examples and positions take part. All else is NaN.
+    pub mask: Option<Masked>,
     pub state: State,
 }
 
@@ -50,12 +55,29 @@ impl Problem {
             num_batches_tracked: 3,
         };
         let [x, dy, z] = [11, 13, 17].map(|seed| rounded(&tensor(extent, seed), storage));
-        Self { extent, storage, x, dy, z, epilogue, state }
+        Self { extent, storage, x, dy, z, epilogue, mask: None, state }
+    }
+
+    /// With a mask of this kind, and NaN wherever it says so.
+    pub fn masked(mut self, kind: MaskKind) -> Self {
+        let (shape, inner) = (self.extent.shape(), self.extent.inner);
+        let mask = match kind {
+            MaskKind::Lengths => {
+                Masked::lengths(shape, (0..self.extent.outer).map(|i| i * 7 % (inner + 2)).collect())
+            }
+            MaskKind::Positions => Masked::positions((0..shape.count()).map(|i| i % 5 > 1).collect()),
+        };
+        for tensor in [&mut self.x, &mut self.dy, &mut self.z] {
+            *tensor = mask.poisoned(std::mem::take(tensor), shape);
+        }
+        self.mask = Some(mask);
+        self
     }
 
     pub fn options(&self, statistics: Statistics, update: bool) -> cpu::Options<'_> {
         let options = cpu::Options::default().statistics(statistics).update_running(update);
         let options = options.activation(self.epilogue.activation);
+        let options = self.mask.iter().fold(options, |options, mask| options.valid(&mask.valid));
         if self.epilogue.residual { options.residual(&self.z) } else { options }
     }
 
@@ -113,9 +135,10 @@ impl Truth {
         statistics: Statistics,
         update: bool,
         before: f32,
+        commits: bool,
     ) -> Self {
         let Problem { extent, x, dy, state, .. } = problem;
-        let options = problem.options(statistics, update);
+        let options = problem.options(statistics, update).commit(commits);
         let shape = extent.shape();
         let mut layer = cpu::Layer::with_state(descriptor, state);
         let cpu::Forward { y, saved, .. } = cpu::train(x, shape, &mut layer, &options);
@@ -134,7 +157,7 @@ impl Truth {
             dweight_scales: vec![before.abs().max(f64::MIN_POSITIVE); saved.len()],
             dbias_scales: vec![before.abs().max(f64::MIN_POSITIVE); saved.len()],
         };
-        for (i, x) in x.iter().enumerate() {
+        for (i, x) in x.iter().enumerate().filter(|(_, x)| !x.is_nan()) {
             let c = extent.feature_of(i);
             let (s, g) = (saved[c], truth.dz[i]);
             truth.dbias_scales[c] += g.abs();

@@ -50,11 +50,21 @@ pub struct Tensors {
     pub bias_gradient: Range,
     /// Where a training step saves what its backward needs, if not in the context's memory.
     pub saved: Option<Range>,
+    pub mask: Range,
+    /// Whether running statistics move, where the device decides.
+    pub flag: Range,
 }
 
 impl Tensors {
     /// The gradients of weight and bias hold `before` to begin with.
-    pub fn new(gpu: &Gpu, problem: &Problem, saved_bytes: u64, placement: Placement, before: f32) -> Self {
+    pub fn new(
+        gpu: &Gpu,
+        problem: &Problem,
+        saved_bytes: u64,
+        placement: Placement,
+        before: f32,
+        flag: u32,
+    ) -> Self {
         let stored = |values: &[f32]| {
             let bits: Vec<u32> = values.iter().map(|&value| encode(problem.storage, value)).collect();
             words(problem.storage, &bits, 0)
@@ -63,13 +73,15 @@ impl Tensors {
         let zeros = vec![0; x.len()];
         let gradient = vec![before.to_bits(); problem.extent.features as usize];
         let saved = vec![0; saved_bytes as usize / 4];
-        let parts: [&[u32]; 9] = [x, &zeros, &dy, &zeros, z, &zeros, &gradient, &gradient, &saved];
+        let mask = problem.mask.as_ref().map_or(&[][..], |mask| &mask.words);
+        let parts: [&[u32]; 11] =
+            [x, &zeros, &dy, &zeros, z, &zeros, &gradient, &gradient, &saved, mask, &[flag]];
         let parts = match placement {
             Placement::Shared => in_one_buffer(gpu, parts),
             _ => parts.map(|part| in_its_own_buffer(gpu, part)),
         };
         let [input, output, output_gradient, input_gradient, residual, residual_gradient, ..] = parts.clone();
-        let [.., weight_gradient, bias_gradient, saved] = parts;
+        let [.., weight_gradient, bias_gradient, saved, mask, flag] = parts;
         let tensors = Self {
             kept_input: input.clone(),
             input,
@@ -82,6 +94,8 @@ impl Tensors {
             weight_gradient,
             bias_gradient,
             saved: (placement == Placement::Shared).then_some(saved),
+            mask,
+            flag,
         };
         match placement {
             Placement::Separate | Placement::Shared => tensors,

@@ -211,7 +211,7 @@ mod tests {
                     .guard(guard && !backward)
                     .commit(commit && !backward)
                     .separate_vectors(separate);
-                if backward && residual && dz {
+                if backward && residual && dz && op != Op::GradientSums {
                     work = work.residual_gradient(ResidualGradient::Write);
                 }
                 for path in [Path::Split, Path::Cached, Path::Persistent, Path::Reduce, Path::Elementwise] {

@@ -123,6 +123,7 @@ impl<'a> Backward<'a> {
     pub(super) fn refuse(&self, tensor: Tensor, writes: &'static str) -> Result<(), PrepareError> {
         let wanted = match tensor {
             Tensor::InputGradient => self.input_gradient.is_some(),
+            Tensor::ResidualGradient => self.residual_gradient.is_some(),
             Tensor::WeightGradient => self.weight_gradient.is_some() || self.parameter_gradients.is_some(),
             _ => self.bias_gradient.is_some(),
         };

@@ -85,6 +85,7 @@ impl BatchNorm {
         record: wgpu::BufferBinding<'_>,
     ) -> Result<BackwardStep, PrepareError> {
         backward.refuse(Tensor::InputGradient, "prepare_input_gradient")?;
+        backward.refuse(Tensor::ResidualGradient, "prepare_input_gradient")?;
         backward.refuse_parameters()?;
         let record = self.bound(Tensor::GradientSums, &record, self.gradient_sums_bytes())?;
         self.backward_step(forward, backward, Some(Op::GradientSums), Other::Record(record))

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 const DRAWN: usize = 20_000;
 const TRIED: usize = 200;
 
-/// Combinations of one choice per dimension, each an index in 0..sizes[dimension]: every two choices that one of many
+/// Combinations of one choice per dimension, each an index in 0..`sizes[dimension]`: every two choices that one of many
 /// random combinations that are valid has together are in one of these.
 pub fn pairwise(sizes: &[usize], valid: impl Fn(&[usize]) -> bool) -> Vec<Vec<usize>> {
     let mut rng = StdRng::seed_from_u64(31);
