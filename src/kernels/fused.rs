@@ -124,7 +124,7 @@ impl Fused {
             function,
             residual: by == Some(PreActivation::Recomputed) && work.epilogue.residual,
             by_sign: by == Some(PreActivation::SignOfOutput),
-            residual_gradient: writes && work.residual_gradient.is_some(),
+            residual_gradient: writes && work.gives_residual_gradient().is_some(),
             without_dx: writes && !work.op.applies(),
             ..beside
         }

@@ -140,7 +140,7 @@ impl Work {
 
     /// Whether it writes a tensor.
     pub(crate) fn applies(&self) -> bool {
-        self.op.applies() || self.residual_gradient.is_some()
+        self.op.applies() || self.gives_residual_gradient().is_some()
     }
 
     /// How backward knows what the activation was given; nothing where it need not know, and forward.
@@ -185,12 +185,18 @@ impl Work {
     /// Tensors that are read only where others are made: a residual, and a gradient that is added to.
     pub(crate) fn applied_alone(&self) -> u32 {
         let residual = !self.op.is_backward() && self.epilogue.residual;
-        u32::from(residual) + u32::from(self.residual_gradient == Some(ResidualGradient::Add))
+        u32::from(residual) + u32::from(self.gives_residual_gradient() == Some(ResidualGradient::Add))
+    }
+
+    /// What becomes of the residual's gradient, in work that can give it.
+    pub(crate) fn gives_residual_gradient(&self) -> Option<ResidualGradient> {
+        let gives = matches!(self.op, Op::Backward { .. } | Op::InputGradient);
+        self.residual_gradient.filter(|_| gives && self.epilogue.residual)
     }
 
     /// Tensors that are written.
     pub(crate) fn written(&self) -> u32 {
-        u32::from(self.op.applies()) + u32::from(self.residual_gradient.is_some())
+        u32::from(self.op.applies()) + u32::from(self.gives_residual_gradient().is_some())
     }
 
     /// Packets that an invocation of the persistent path holds for each that it loads of a tensor.

@@ -1,14 +1,16 @@
 //! Epilogues: y = activation(bn(x) + z) and its gradients, against the CPU twin, by every choice beside every other one.
 
+use testkit::close::{assert_close, max_abs};
 use testkit::fused::{ACTIVATIONS, Ask, CUSTOM, Fused, Mode, PLACEMENTS, Placement, Wanted};
-use testkit::gpu::{context, gpu, whole};
+use testkit::gpu::{context, gpu, values, whole};
 use testkit::layer::{descriptor, layer};
 use testkit::pairwise::pairwise;
 use testkit::plans::{of_path, paths};
-use testkit::random::state;
+use testkit::random::{state, tensor};
+use testkit::scales::{BACKWARD, FORWARD};
 use wgpu_batchnorm::{
-    Activation, BatchNorm, Context, ContextOptions, DeviceProfile, LayerBuffers, Path, PlanError,
-    PlanRequest, PreActivation, PrepareError, Shape, StorageType, Tensor, Training, View,
+    Activation, Backward, BatchNorm, Context, ContextOptions, DeviceProfile, LayerBuffers, Path, PlanError,
+    PlanRequest, PreActivation, PrepareError, Shape, StorageType, Tensor, Training, View, cpu,
 };
 
 const WANTED: [Wanted; 5] = [
@@ -87,6 +89,57 @@ fn rebound_steps() {
             fused.run();
             fused.rebind();
             fused.check();
+        }
+    }
+}
+
+/// Tensors beyond one binding: each piece with its part of z, y, dy, dx and dz.
+#[test]
+fn in_pieces() {
+    let mut profile = DeviceProfile::of(&gpu().device);
+    profile.max_binding = 20_000;
+    let context = Context::with_options(&gpu().device, ContextOptions::default().profile(profile));
+    let activations = [Activation::Relu, Activation::Silu, Activation::LeakyRelu { slope: 0.2 }, CUSTOM];
+    for (k, placement) in PLACEMENTS.into_iter().enumerate() {
+        for shape in [Shape::rows(1000, 20), Shape::channels_first(77, 3, &[10, 10])] {
+            let storage = StorageType::ALL[k % 3];
+            let ask = Ask { placement, storage, ..Ask::new(shape, activations[k], true) };
+            let fused = Fused::new_in(&context, ask).unwrap();
+            assert!(fused.forward.plan().pieces() > 1, "{}", fused.forward.plan());
+            fused.check();
+        }
+    }
+}
+
+/// Virtual batches: as the twin gets by calling in turn.
+#[test]
+fn of_virtual_batches() {
+    let (whole_shape, shape) = (Shape::rows(21, 20), Shape::rows(7, 20));
+    let [x, z, dy] = [921, 922, 923].map(|seed| tensor(whole_shape, seed));
+    let norm = layer(&descriptor(20), &state(20, 924));
+    let [xb, zb, dyb] = [&x, &z, &dy].map(|values| gpu().upload(values));
+    let [y, dx, dz] = std::array::from_fn(|_| gpu().empty(x.len()));
+    let training = Training::new(whole(&xb), whole(&y)).activation(Activation::Gelu).residual(whole(&zb));
+    let forward = norm.prepare_training(whole_shape, training.virtual_batch(7)).unwrap();
+    let backward = Backward::of(whole(&dyb)).input_gradient(whole(&dx)).residual_gradient(whole(&dz));
+    let backward = norm.prepare_backward(&forward, backward).unwrap();
+    gpu()
+        .run(|pass| {
+            forward.record(pass);
+            backward.record(pass);
+        })
+        .unwrap();
+    let got = [&y, &dx, &dz].map(values);
+    for batch in 0..3 {
+        let of = |all: &[f32]| all[batch * 140..(batch + 1) * 140].to_vec();
+        let [x, z, dy] = [&x, &z, &dy].map(|values| of(values));
+        let options = cpu::Options::default().activation(Activation::Gelu).residual(&z);
+        let mut twin = cpu::Layer::with_state(&descriptor(20), &state(20, 924));
+        let cpu::Forward { y, saved, .. } = cpu::train(&x, shape, &mut twin, &options);
+        let cpu::Gradients { dx, dz, .. } = cpu::backward(&x, &dy, shape, &saved, &options);
+        for ((got, want), tolerance) in got.iter().zip([y, dx, dz]).zip([FORWARD, BACKWARD, BACKWARD]) {
+            let largest = max_abs(&want);
+            assert_close(&format!("virtual batch {batch}"), &of(got), &want, |_| largest, tolerance);
         }
     }
 }

@@ -34,7 +34,7 @@ fn backward_of_a_step_in_place() {
     let step = prepare::training(&norm, Shape::rows(8, 3), whole(&x), whole(&x), PlanRequest::default());
     let error =
         norm.prepare_backward(&step, Backward::of(whole(&dy)).input_gradient(whole(&dy))).unwrap_err();
-    assert_says(error, &["in place", "overwrites x", "Backward::input", "another output"]);
+    assert_says(error, &["in place", "input", "y overwrites it", "Backward::input", "another output"]);
 }
 
 #[test]
