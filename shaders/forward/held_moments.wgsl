@@ -1,26 +1,6 @@
 //! import packet, moments, reduce, hold, valid
 // The moments of what an invocation holds: first the mean, then the squares of deviations from it.
 
-// For each Stat a value among those of a packet: the mean of its first quad or, with a mask, of all that is valid.
-fn value_among(packet: Packet, valid: u32) -> array<Stat, STATS> {
-    var quads = packet;
-    var among = array<Stat, STATS>();
-    if MASKED {
-        let share = 1.0 / f32(max(valid_count(valid), 1u));
-        for (var k = 0u; k < QUADS; k++) {
-            quads[k] = where_valid(quads[k] * share, valid, k);
-        }
-        for (var s = 0u; s < STATS; s++) {
-            among[s] = total(&quads, s);
-        }
-    } else {
-        for (var s = 0u; s < STATS; s++) {
-            among[s] = collapse(quads[s] * PER_QUAD);
-        }
-    }
-    return among;
-}
-
 // A value among those of the first packet that has a valid one.
 fn first_held(held: ptr<function, Held>, valid: ptr<function, Valid>) -> array<Stat, STATS> {
     var among = value_among((*held)[0], (*valid)[0]);
@@ -51,7 +31,10 @@ fn held_moments(held: ptr<function, Held>, valid: ptr<function, Valid>, left: u3
         }
     }
     let count = values_of(left, counted);
-    let each = 1.0 / max(count, 1.0);
+    if MASKED && count == 0.0 {
+        return moments;
+    }
+    let each = 1.0 / count;
     for (var s = 0u; s < STATS; s++) {
         shifts[s] = opaque(shifts[s] + total(&sums, s) * each);
     }

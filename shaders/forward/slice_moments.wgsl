@@ -1,8 +1,8 @@
 //! import cursor, packet, moments, reduce, valid
 // The moments of an invocation's slice. It walks in segments and sums deviations from the mean of the segment before. A
-// segment of the first few packets only gives the mean to begin with: they are read once more. The first segments are
-// short. So an outlier spoils the shift of one segment at most. With a mask, all of this begins at the first valid value.
-// Packets add up to runs, runs to segments, segments merge into blocks and blocks into
+// segment of the first few packets, with deviations from a first value, only gives the mean to begin with: they are read
+// once more. The first segments are short. So an outlier spoils the shift of one segment at most. With a mask, all of this
+// begins at the first valid value. Packets add up to runs, runs to segments, segments merge into blocks and blocks into
 // the whole, so that no sum is long.
 
 const FIRST = 4u;          // packets read twice
@@ -51,6 +51,9 @@ fn slice_moments(start: Cursor) -> Items {
     skip_padding(&cursor);
     let begin = cursor;
     var shifts = Shifts();
+    if begin.left > 0u {
+        shifts = value_among(load_x(begin.index), valid_at(begin.number));
+    }
     var packets = FIRST;
     while cursor.left > 0u {
         var block = Items();

@@ -17,12 +17,16 @@ fn valid_at(number: u32) -> u32 {
     return select(0u - bits, bits, PLANES);
 }
 
+fn are_valid(valid: u32, k: u32) -> QuadBools {
+    return (QuadBits(valid >> (4u * k)) & QUAD_BITS) != QuadBits(0u);
+}
+
 // Quad k of a packet with these bits, and 0 for what is not valid.
 fn where_valid(quad: Quad, valid: u32, k: u32) -> Quad {
     if !MASKED {
         return quad;
     }
-    return select(Quad(0.0), quad, (QuadBits(valid >> (4u * k)) & QUAD_BITS) != QuadBits(0u));
+    return select(Quad(0.0), quad, are_valid(valid, k));
 }
 
 // All of a packet likewise.
@@ -50,6 +54,26 @@ fn values_of(packets: u32, counted: u32) -> f32 {
         return f32(counted);
     }
     return f32(packets) * PACKET_VALUES;
+}
+
+// For each Stat a value near those of a packet, exactly theirs where all are the same: the mean of its first quad or, with a
+// mask, the largest that is valid.
+fn value_among(packet: Packet, valid: u32) -> array<Stat, STATS> {
+    var quads = packet;
+    var among = array<Stat, STATS>();
+    for (var s = 0u; s < STATS; s++) {
+        among[s] = collapse(quads[s] * PER_QUAD);
+    }
+    if MASKED {
+        for (var s = 0u; s < STATS; s++) {
+            among[s] = Stat(-3.4e38);
+        }
+        for (var k = 0u; k < QUADS; k++) {
+            let ours = select(Quad(-3.4e38), quads[k], are_valid(valid, k));
+            among[k % STATS] = max(among[k % STATS], largest(ours));
+        }
+    }
+    return among;
 }
 
 // Goes on to the first packet with a valid value.

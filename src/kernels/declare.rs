@@ -18,6 +18,7 @@ pub(super) fn declarations(variant: &Variant) -> String {
     let (bits, any) = if stat == "f32" { ("u32", "s") } else { ("vec4<u32>", "s.x") };
     let values = if planes { packet.min(4) } else { 1 };
     let collapsed = if planes && packet > 1 { "sum_of_four(sum)" } else { "sum" };
+    let largest = if planes && packet > 1 { "max(max(quad.x, quad.y), max(quad.z, quad.w))" } else { "quad" };
     let enable = if variant.stored.half_access { "enable f16;\n" } else { "" };
     let mut text = format!(
         "{enable}// {}: src/kernels/compose.rs makes these declarations, the files of shaders/ follow.\n\
@@ -30,6 +31,7 @@ pub(super) fn declarations(variant: &Variant) -> String {
          const PLANES = {planes};\n\
          const HELD = {held}u;\n\
          fn collapse(sum: Quad) -> Stat {{ return {collapsed}; }}\n\
+         fn largest(quad: Quad) -> Stat {{ return {largest}; }}\n\
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",
         variant.name(),
     );

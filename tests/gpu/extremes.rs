@@ -160,3 +160,25 @@ fn a_variance_that_just_fits_with_few_values_an_invocation() {
         &[split.workgroup(8).tile(1).splits(128), narrow.path(Path::Cached).workgroup(64)],
     );
 }
+
+/// Where all values are the same, their spacing squared may be beyond float32: every shift is one of them exactly.
+#[test]
+fn huge_constants_have_no_variance() {
+    for batch in [3, 5, 7, 13, 43, 301] {
+        let shape = Shape::rows(batch, 4);
+        let d = BatchNormDescriptor { momentum: Some(1.0), ..descriptor(4) };
+        for value in (0..12).map(|k| 1.37e36 * (k as f32 * 0.7).exp2()).filter(|value| value.is_finite()) {
+            let x = vec![value; shape.elements() as usize];
+            for plan in [
+                "cached rows packet=1 workgroup=1",
+                "split rows packet=4 workgroup=8",
+                "cached planes packet=1",
+            ] {
+                let plan: PlanRequest = plan.parse().unwrap();
+                let got = train(&layer(&d, &state(4, 705)), shape, &x, &x, plan).state;
+                let means = got.running_mean.iter().all(|mean| *mean == value);
+                assert!(means && got.running_var == [0.0; 4], "{batch} of {value:e}, [{plan}]: {got:?}");
+            }
+        }
+    }
+}

@@ -251,3 +251,23 @@ fn evaluation_and_its_gradient() {
         }
     }
 }
+
+/// Values whose sum is beyond float32, behind padding that fills the first packets of each invocation.
+#[test]
+fn huge_values_behind_padding() {
+    for shape in
+        [Shape::rows(40, 8), Shape::channels_first(10, 3, &[4, 4]), Shape::channels_first(9, 3, &[7])]
+    {
+        let (count, c) = (shape.count(), shape.features());
+        let mask = Masked::positions((0..count).map(|i| i > count / 2).collect());
+        let x = mask.poisoned(vec![3e38; shape.elements() as usize], shape);
+        let d = BatchNormDescriptor { momentum: Some(1.0), ..descriptor(c) };
+        for plan in some_plans(shape) {
+            let norm = layer(&d, &state(c, 824));
+            let got = train_masked(&norm, shape, [&x, &x], &mask, Statistics::Batch, plan);
+            let (mean, var) = (&got.state.running_mean, &got.state.running_var);
+            assert!(mean.iter().all(|mean| *mean == 3e38), "{shape}, [{plan}]: {mean:?}");
+            assert!(var.iter().all(|var| *var == 0.0), "{shape}, [{plan}]: {var:?}");
+        }
+    }
+}
