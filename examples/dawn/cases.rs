@@ -17,6 +17,8 @@ pub enum Work {
     Evaluation,
     /// Training, then the gradients of weight and bias only.
     WithoutInputGradient,
+    /// Training and all gradients, over records of a part that is the whole batch.
+    Parts,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,7 @@ impl Spec {
             Work::Frozen => "frozen",
             Work::Evaluation => "evaluation",
             Work::WithoutInputGradient => "training without dx",
+            Work::Parts => "training in parts",
         };
         let placement = match placement {
             Placement::Separate => "",
@@ -299,6 +302,12 @@ fn with_masks() -> impl Iterator<Item = Spec> {
     frames().flat_map(with).chain(frames().flat_map(flags))
 }
 
+/// Kernels that merge the splits of a part into its record.
+fn in_parts(features: u32) -> Spec {
+    let plan = PlanRequest::new().splits(5);
+    Spec::new(Work::Parts, Extent { outer: 203, features, inner: 1 }, Placement::Separate, plan)
+}
+
 pub fn all() -> Vec<Spec> {
     let mut all = vec![empty(5), empty(12), many_splits(5, 1, 8), many_splits(12, 4, 4)];
     all.extend(as_on_a_gpu());
@@ -306,6 +315,7 @@ pub fn all() -> Vec<Spec> {
     all.extend(own_vectors());
     all.extend(with_epilogues());
     all.extend(with_masks());
+    all.extend([in_parts(5), in_parts(12)]);
     for frame in &FRAMES {
         for placement in PLACEMENTS {
             all.push(frame.spec(Work::Evaluation, None, placement));

@@ -7,6 +7,7 @@
 //! both.
 
 mod cases;
+mod parts;
 mod problem;
 mod recorder;
 mod script;
@@ -85,7 +86,7 @@ struct Contexts {
 fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Result<()> {
     let mut problem = Problem::new(spec.extent, spec.storage, spec.epilogue);
     let (statistics, update) = match spec.work {
-        Work::Training | Work::WithoutInputGradient => (Statistics::Batch, true),
+        Work::Training | Work::WithoutInputGradient | Work::Parts => (Statistics::Batch, true),
         Work::Frozen => (Statistics::Running, true),
         Work::Evaluation => (Statistics::Running, false),
     };
@@ -110,6 +111,14 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
 
     let mut recorder = Recorder::new(gpu, script, spec.name());
     let (shape, input, output) = (spec.extent.shape(), tensors.input.binding(), tensors.output.binding());
+    if spec.work == Work::Parts {
+        recorder.dispatch(parts::dispatches(gpu, &norm, spec, &tensors, accumulate)?);
+        let before = if accumulate { before } else { 0.0 };
+        let truth = Truth::new(&problem, &descriptor, statistics, update, before, flag > 0);
+        expect(&mut recorder, &norm, spec, &tensors, truth);
+        recorder.finish();
+        return Ok(());
+    }
     let step = match spec.work {
         Work::Evaluation => {
             let mut evaluation = Evaluation::new(input, output).storage(spec.storage).plan(spec.plan);

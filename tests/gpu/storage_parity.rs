@@ -85,7 +85,7 @@ fn every_path_view_and_packet() {
 fn pieces_share_words() {
     for (_, context) in by_half_access() {
         let mut profile = *context.profile();
-        profile.max_binding = 6000;
+        profile.max_binding = 6400;
         let options = ContextOptions::default().profile(profile);
         let small = Context::with_options(context.device(), options);
         for storage in HALVES {
