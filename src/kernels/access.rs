@@ -1,7 +1,8 @@
 //! Functions of WGSL that read and write bindings, so that kernels do not depend on how these lie in memory.
 
 use super::halves;
-use super::table::{Access, Element, Role};
+use super::role::{Element, Role};
+use super::table::Access;
 use super::variant::Variant;
 
 /// The functions of all bindings of a variant's kernel.

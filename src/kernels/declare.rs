@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::table::{Access, Element, Role};
+use super::role::{Element, Role};
+use super::table::Access;
 use super::variant::Variant;
 use super::{access, halves};
 use crate::plan::View;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::table::Role;
+use super::role::Role;
 use crate::plan::{Activation, CustomActivation, Kernel, PreActivation, Work};
 
 /// An activation without its parameters.

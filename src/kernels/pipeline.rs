@@ -1,7 +1,8 @@
 //! A pipeline: a variant compiled for one workgroup.
 
 use super::compose;
-use super::table::{Access, Entry, Role};
+use super::role::Role;
+use super::table::{Access, Entry};
 use super::variant::Variant;
 use crate::plan::Grid;
 

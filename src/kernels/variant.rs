@@ -1,8 +1,9 @@
 //! One shader of many: a kernel with everything that needs another WGSL.
 
 use super::fused::Fused;
+use super::role::Role;
 use super::sample::{pairwise, product};
-use super::table::{Access, Role};
+use super::table::Access;
 use crate::plan::{Grid, HELD, Kernel, Plan, Stage, Stored, View, packets};
 use crate::tensor::{Aliasing, StorageType};
 

@@ -2,24 +2,14 @@
 
 use std::sync::Arc;
 
-use super::bindings::{Bindings, Source, ranges, tensors};
+use super::forward_tensors::Tensors;
 use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
 use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
-use crate::tensor::{Bound, BoundTensor, Shape, Tensor, check_overlaps};
-
-/// The tensors of a forward step, checked.
-#[derive(Debug)]
-struct Tensors {
-    input: BoundTensor,
-    output: BoundTensor,
-    residual: Option<BoundTensor>,
-    mask: Option<BoundMask>,
-    commit: Option<Bound>,
-}
+use crate::tensor::{Bound, BoundTensor, Shape, Tensor};
 
 /// A prepared training step or evaluation, or the application of statistics to a part of a batch
 /// ([`BatchNorm::prepare_apply`](crate::BatchNorm::prepare_apply)), to be recorded any number of times: each reads its
@@ -121,28 +111,6 @@ impl Step for ForwardStep {
 
     fn plan(&self) -> &Plan {
         self.plan()
-    }
-}
-
-impl Tensors {
-    fn all(&self) -> impl Iterator<Item = (Role, &BoundTensor)> {
-        let residual = self.residual.iter().map(|residual| (Role::Residual, residual));
-        [(Role::Input, &self.input), (Role::Output, &self.output)].into_iter().chain(residual)
-    }
-
-    /// What is not cut as tensors are.
-    fn whole(&self) -> impl Iterator<Item = (Role, &Bound)> {
-        let mask = self.mask.iter().map(|mask| (mask.role(), &mask.bound));
-        mask.chain(self.commit.iter().map(|commit| (Role::Commit, commit)))
-    }
-
-    fn bindings<'a>(&'a self, vectors: &'a [(Role, Bound)], saved: wgpu::BufferBinding<'a>) -> Bindings<'a> {
-        let vectors = vectors.iter().filter(|(role, _)| *role != Role::Saved);
-        tensors(self.all())
-            .chain(ranges(self.whole()))
-            .chain([(Role::Saved, Source::Range(saved))])
-            .chain(ranges(vectors.map(|(role, bound)| (*role, bound))))
-            .collect()
     }
 }
 
@@ -276,51 +244,6 @@ impl BatchNorm {
         let mut ends: Vec<u64> = tensors.into_iter().flat_map(BoundTensor::ends).collect();
         ends.sort_unstable();
         Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
-    }
-
-    /// The tensors, checked beside the layer's vectors; `kept` are the mask and the flag where no other is given.
-    fn forward_tensors(
-        &self,
-        work: Work,
-        shape: Shape,
-        training: &Training<'_>,
-        kept: (Option<BoundMask>, Option<Bound>),
-        vectors: &[(Role, Bound)],
-    ) -> Result<Tensors, PrepareError> {
-        let residual = training.residual.as_ref();
-        let mask = training.mask.as_ref().map(|mask| self.bound_mask(mask, shape)).transpose()?;
-        let commit = training.commit.as_ref().filter(|_| work.commit);
-        let commit = commit.map(|commit| self.bound(Tensor::Commit, commit, 4)).transpose()?;
-        let tensors = Tensors {
-            input: self.tensor(Tensor::Input, &training.input, shape, work)?,
-            output: self.tensor(Tensor::Output, &training.output, shape, work)?,
-            residual: residual.map(|z| self.tensor(Tensor::Residual, z, shape, work)).transpose()?,
-            mask: mask.or(kept.0),
-            commit: commit.or(kept.1),
-        };
-        let read = [Some(&tensors.input), tensors.residual.as_ref()].into_iter().flatten();
-        let read = read.flat_map(BoundTensor::bounds).chain(tensors.whole().map(|(_, bound)| bound));
-        let in_place = [(Tensor::Input, Tensor::Output), (Tensor::Residual, Tensor::Output)];
-        self.check_written(tensors.output.bounds(), read, vectors, &in_place)?;
-        Ok(tensors)
-    }
-
-    /// That what is written overlaps nothing else, and none of the layer's vectors, all of which count as written, since
-    /// kernels that move running statistics bind them so.
-    pub(super) fn check_written<'a>(
-        &self,
-        written: impl Iterator<Item = &'a Bound>,
-        read: impl Iterator<Item = &'a Bound>,
-        vectors: &'a [(Role, Bound)],
-        in_place: &[(Tensor, Tensor)],
-    ) -> Result<(), PrepareError> {
-        let mut written: Vec<&Bound> = written.collect();
-        if !written.is_empty() {
-            let callers = vectors.iter().map(|(_, bound)| bound);
-            written.extend(callers.filter(|bound| self.vectors.own != bound.buffer));
-            check_overlaps(&written, &read.collect::<Vec<_>>(), in_place)?;
-        }
-        Ok(())
     }
 }
 

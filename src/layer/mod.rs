@@ -8,6 +8,7 @@ mod descriptor;
 mod dispatch;
 mod error;
 mod forward;
+mod forward_tensors;
 mod gradient_parts;
 mod gradients;
 mod guard;

@@ -28,6 +28,7 @@ mod limits;
 mod mask_coverage;
 mod mask_errors;
 mod mask_parts;
+mod mask_steps;
 mod masks;
 mod memory;
 mod messages;
