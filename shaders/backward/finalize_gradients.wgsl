@@ -1,4 +1,4 @@
-//! import tile, reduce, merge_splits, partial_sums, gradient_means, finish_gradients
+//! import tile, merge_splits, partial_sums, gradient_means, finish_gradients
 // finalize_gradients: adds up the sums of each feature's splits; writes the gradients of weight and bias, and the two
 // means that input_gradient needs.
 // Reads 8 bytes per feature and split, and 20 per feature; writes 16 per feature.
@@ -13,15 +13,11 @@ fn finalize_gradients(
     if group >= params.groups {
         return;
     }
-    let slot = group * TILE + invocation % TILE;
-    var mine = Items();
-    if slot < params.slots {
-        mine[0] = merge_splits(slot, invocation / TILE, WORKGROUP / TILE);
-    }
-    var sums = reduce(invocation, mine);
+    let slot = slot_of(group, invocation);
+    let sums = merged(slot, invocation);
     if writes(invocation, slot) {
-        finish_gradients(slot, sums[0]);
-        let batch = means_of(sums[0], saved_at(slot));
+        finish_gradients(slot, sums);
+        let batch = means_of(sums, saved_at(slot));
         means[at(0u, slot)] = batch.dy;
         means[at(1u, slot)] = batch.dy_xhat;
     }

@@ -1,4 +1,4 @@
-//! import tile, reduce, merge_splits, partial_sums
+//! import tile, merge_splits, partial_sums
 // gather_sums: adds up the gradient sums of each feature's splits in a record of the caller's.
 // Reads 8 bytes per feature and split, and the record where it accumulates; writes 8 per feature.
 // Without any split (a part without examples) the record is zero, or stays.
@@ -13,14 +13,10 @@ fn gather_sums(
     if group >= params.groups {
         return;
     }
-    let slot = group * TILE + invocation % TILE;
-    var mine = Items();
-    if slot < params.slots {
-        mine[0] = merge_splits(slot, invocation / TILE, WORKGROUP / TILE);
-    }
-    var sums = reduce(invocation, mine);
+    let slot = slot_of(group, invocation);
+    let sums = merged(slot, invocation);
     if writes(invocation, slot) {
-        var all = sums[0];
+        var all = sums;
         if params.accumulate == 1u {
             all = add_sums(Sums(record[at(0u, slot)], record[at(1u, slot)]), all);
         }

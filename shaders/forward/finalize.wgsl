@@ -1,4 +1,4 @@
-//! import tile, reduce, merge_splits, partial_moments, finish
+//! import tile, merge_splits, partial_moments, finish
 // finalize: merges the moments of each feature's splits; makes its saved statistics, moves its running statistics.
 // Reads 16 bytes per feature and split, and 16 per feature; writes saved (24) and running statistics (12).
 // Without any split (an empty batch) it counts the batch.
@@ -14,13 +14,9 @@ fn finalize(
         return;
     }
     zero = params.zero;
-    let slot = group * TILE + invocation % TILE;
-    var mine = Items();
-    if slot < params.slots {
-        mine[0] = merge_splits(slot, invocation / TILE, WORKGROUP / TILE);
-    }
-    var moments = reduce(invocation, mine);
+    let slot = slot_of(group, invocation);
+    let moments = merged(slot, invocation);
     if writes(invocation, slot) {
-        finish(slot, moments[0], running_at(slot), true);
+        finish(slot, moments, running_at(slot), true);
     }
 }

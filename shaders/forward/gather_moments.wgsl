@@ -1,4 +1,4 @@
-//! import tile, reduce, merge_splits, partial_moments
+//! import tile, merge_splits, partial_moments
 // gather_moments: merges the moments of each feature's splits into a record of the caller's.
 // Reads 16 bytes per feature and split, and the record where it accumulates; writes 16 per feature.
 // Without any split (a part without examples) the record is that of no values, or stays.
@@ -18,14 +18,10 @@ fn gather_moments(
         return;
     }
     zero = params.zero;
-    let slot = group * TILE + invocation % TILE;
-    var mine = Items();
-    if slot < params.slots {
-        mine[0] = merge_splits(slot, invocation / TILE, WORKGROUP / TILE);
-    }
-    var moments = reduce(invocation, mine);
+    let slot = slot_of(group, invocation);
+    let moments = merged(slot, invocation);
     if writes(invocation, slot) {
-        var all = moments[0];
+        var all = moments;
         if params.accumulate == 1u {
             all = merge_moments(record_at(slot), all);
         }

@@ -1,4 +1,4 @@
-//! import params
+//! import tile, reduce
 // What the splits of a slot left (Moments or Sums), combined level by level, so that no sum is long.
 
 const FAN = 40u; // FAN^3 is more than the splits there may be
@@ -20,4 +20,13 @@ fn merge_splits(slot: u32, first: u32, step: u32) -> Item {
         all = combine(all, large);
     }
     return all;
+}
+
+// The same of all invocations that have the slot, each of which takes its share of the splits.
+fn merged(slot: u32, invocation: u32) -> Item {
+    var mine = Items();
+    if slot < params.slots {
+        mine[0] = merge_splits(slot, invocation / TILE, WORKGROUP / TILE);
+    }
+    return reduce(invocation, mine)[0];
 }

@@ -1,10 +1,9 @@
 //! What a stage binds, of what there is for a step: its piece of a tensor, its share of statistics and partial results.
 
 use super::PrepareError;
-use super::prepared::Prepared;
 use crate::kernels::{Access, Fused, Role};
 use crate::plan::{Plan, SAVED_VECTORS, Stage, vector_stride};
-use crate::tensor::{Aliasing, Bound, BoundTensor};
+use crate::tensor::{Aliasing, BindingLimits, Bound, BoundTensor};
 
 /// What there is for a role.
 #[derive(Debug, Clone)]
@@ -21,52 +20,50 @@ pub(super) type Bindings<'a> = Vec<(Role, Source<'a>)>;
 /// What a stage binds to which role.
 pub(super) type StageBindings<'a> = Vec<(Role, wgpu::BufferBinding<'a>)>;
 
-impl Prepared {
-    /// What a stage binds of what there is.
-    pub(super) fn stage_bindings<'a>(
-        &self,
-        stage: &Stage,
-        all: &Bindings<'a>,
-    ) -> Result<StageBindings<'a>, PrepareError> {
-        let (row, fused) = (stage.kernel.row(), Fused::of(&self.plan.work(), stage.kernel));
-        let wanted = |role: &Role| match role {
-            Role::Layer => row.binds_layer(),
-            role => row.bindings_with(&fused).any(|(bound, _)| bound == *role),
-        };
-        let bind = |(role, source): &(Role, Source<'a>)| {
-            let range = match source {
-                Source::Range(range) => self.part_of(stage, *role, range),
-                Source::Tensor(tensor) => {
-                    let (limits, piece) = (self.context.profile().bindings(), stage.piece);
-                    let rows = tensor.rows(&limits, piece.first, piece.rows);
-                    rows.ok_or(PrepareError::OtherRanges { tensor: tensor.tensor() })?.0
-                }
-            };
-            Ok((*role, range))
-        };
-        all.iter().filter(|(role, _)| wanted(role)).map(bind).collect()
-    }
-
-    /// What of a range is a stage's: the statistics of its virtual batch, and the partial results of its splits.
-    fn part_of<'a>(
-        &self,
-        stage: &Stage,
-        role: Role,
-        range: &wgpu::BufferBinding<'a>,
-    ) -> wgpu::BufferBinding<'a> {
-        let vector = vector_stride(self.plan.shape().features()) * 4;
-        let cut = |vectors: u64, first: u32, count: u32| wgpu::BufferBinding {
-            buffer: range.buffer,
-            offset: range.offset + u64::from(first) * vectors * vector,
-            size: std::num::NonZeroU64::new(u64::from(count) * vectors * vector),
-        };
-        match role {
-            Role::Saved => cut(SAVED_VECTORS, stage.piece.batch, 1),
-            Role::Partials if !stage.kernel.merges() => {
-                cut(self.plan.op().partial_vectors(), stage.first_split, stage.grid.splits)
+/// What a stage binds of what there is.
+pub(super) fn stage_bindings<'a>(
+    plan: &Plan,
+    limits: &BindingLimits,
+    stage: &Stage,
+    all: &Bindings<'a>,
+) -> Result<StageBindings<'a>, PrepareError> {
+    let (row, fused) = (stage.kernel.row(), Fused::of(&plan.work(), stage.kernel));
+    let wanted = |role: &Role| match role {
+        Role::Layer => row.binds_layer(),
+        role => row.bindings_with(&fused).any(|(bound, _)| bound == *role),
+    };
+    let bind = |(role, source): &(Role, Source<'a>)| {
+        let range = match source {
+            Source::Range(range) => part_of(plan, stage, *role, range),
+            Source::Tensor(tensor) => {
+                let rows = tensor.rows(limits, stage.piece.first, stage.piece.rows);
+                rows.ok_or(PrepareError::OtherRanges { tensor: tensor.tensor() })?.0
             }
-            _ => range.clone(),
+        };
+        Ok((*role, range))
+    };
+    all.iter().filter(|(role, _)| wanted(role)).map(bind).collect()
+}
+
+/// What of a range is a stage's: the statistics of its virtual batch, and the partial results of its splits.
+fn part_of<'a>(
+    plan: &Plan,
+    stage: &Stage,
+    role: Role,
+    range: &wgpu::BufferBinding<'a>,
+) -> wgpu::BufferBinding<'a> {
+    let vector = vector_stride(plan.shape().features()) * 4;
+    let cut = |vectors: u64, first: u32, count: u32| wgpu::BufferBinding {
+        buffer: range.buffer,
+        offset: range.offset + u64::from(first) * vectors * vector,
+        size: std::num::NonZeroU64::new(u64::from(count) * vectors * vector),
+    };
+    match role {
+        Role::Saved => cut(SAVED_VECTORS, stage.piece.batch, 1),
+        Role::Partials if !stage.kernel.merges() => {
+            cut(plan.op().partial_vectors(), stage.first_split, stage.grid.splits)
         }
+        _ => range.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytemuck::bytes_of;
 
-use super::bindings::{Bindings, Source, StageBindings, aliasing, entry, of};
+use super::bindings::{Bindings, Source, StageBindings, aliasing, entry, of, stage_bindings};
 use super::dispatch::{DispatchBinding, DispatchDescription};
 use super::{BatchNorm, PrepareError};
 use crate::kernels::{Context, Key, Params, Pipeline, Role, Uniform, Variant};
@@ -27,7 +27,7 @@ struct Ready {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub plan: Plan,
-    pub(super) context: Context,
+    context: Context,
     label: Option<String>,
     /// Parameters of each stage, `SLOT` bytes apart.
     uniform: Arc<Uniform>,
@@ -73,8 +73,9 @@ impl Prepared {
     /// groups. Nothing changes where it fails.
     pub fn bind(&mut self, bindings: &Bindings<'_>) -> Result<(), PrepareError> {
         let all: Bindings<'_> = bindings.iter().cloned().chain(self.scratch_bindings(bindings)).collect();
+        let limits = self.context.profile().bindings();
         let ready = |(i, stage): (usize, &Stage)| {
-            let bindings = self.stage_bindings(stage, &all)?;
+            let bindings = stage_bindings(&self.plan, &limits, stage, &all)?;
             let joint = of(&bindings, Role::Layer).is_some();
             let aliasing = aliasing(&self.plan, stage, joint, &bindings);
             let variant = Variant::new(&self.plan, stage, joint, aliasing);
