@@ -43,6 +43,8 @@ pub mod recording;
 #[cfg(feature = "layer")]
 pub mod scales;
 #[cfg(feature = "layer")]
+pub mod shared;
+#[cfg(feature = "layer")]
 pub mod storage;
 #[cfg(feature = "layer")]
 pub mod stored;

@@ -21,6 +21,7 @@ fn shapes() -> [Shape; 5] {
 }
 
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn with_and_without_run_time_checks() {
     let run = |context: &Context, shape: Shape, plan| -> (Trained, Vec<f32>) {
         let (x, dy) = (tensor(shape, 101), tensor(shape, 102));

@@ -48,6 +48,7 @@ fn rig(choices: &[usize]) -> Option<Rig> {
 }
 
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn each_choice_beside_each_other() {
     let sizes = [VIEWS.len(), PACKETS.len(), 5, 3, PLACEMENTS.len(), WANTED.len(), 3, 4];
     // dz has a place of its own, whatever dx does; y in the place of x keeps no residual's sign.
@@ -82,6 +83,7 @@ fn ones_add_up_to_the_count() {
 
 /// Every index into a mask, and into lengths, is in range: where words, examples and packets end unevenly.
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn indices_into_masks() {
     let limit = gpu().device.limits().max_storage_buffers_per_shader_stage;
     if limit < 11 {

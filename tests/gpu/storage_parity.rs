@@ -66,6 +66,7 @@ fn plans(view: View, packet: u32) -> Vec<(Shape, PlanRequest)> {
 }
 
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn every_path_view_and_packet() {
     for storage in HALVES {
         for view in [View::Planes, View::Rows] {
@@ -155,6 +156,7 @@ fn in_turn(context: &Context, storage: StorageType, shape: Shape, plan: PlanRequ
 }
 
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn plans_by_default() {
     for (_, context) in contexts() {
         for storage in HALVES {
