@@ -30,6 +30,19 @@ pub fn plans(shape: Shape) -> Vec<PlanRequest> {
     all
 }
 
+/// A plan of each path in each view and packet, whose workgroups and tiles differ.
+pub fn some_plans(shape: Shape) -> Vec<PlanRequest> {
+    let kind = |plan: &PlanRequest| (plan.path, plan.view, plan.packet);
+    let mut groups: Vec<Vec<PlanRequest>> = Vec::new();
+    for plan in plans(shape) {
+        match groups.iter_mut().find(|group| kind(&group[0]) == kind(&plan)) {
+            Some(group) => group.push(plan),
+            None => groups.push(vec![plan]),
+        }
+    }
+    groups.iter().enumerate().map(|(k, group)| group[(k + group.len() / 2) % group.len()]).collect()
+}
+
 /// Invocations of a workgroup that share all of a feature, or none; in rows, as many side by side as the row has, or two.
 fn tiles(view: View, workgroup: u32) -> Vec<Option<u32>> {
     match view {

@@ -1,7 +1,5 @@
 //! 16-bit storage against the CPU reference: a result is the truth rounded once, up to the bounds of float32.
 
-use super::properties::shape;
-use proptest::prelude::*;
 use testkit::close::{assert_close, assert_state, assert_stored};
 use testkit::gpu::{gpu, whole};
 use testkit::layer::{descriptor, layer_in, read_state};
@@ -172,15 +170,6 @@ fn plans_by_default() {
                 check(context, storage, shape, PlanRequest::default());
             }
         }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn any_shape(shape in shape(), storage in prop::sample::select(&HALVES[..]), way in any::<prop::sample::Index>()) {
-        check(&way.get(by_half_access()).1, storage, shape, PlanRequest::default());
     }
 }
 
