@@ -87,8 +87,9 @@ impl Asked {
         (&self.data.x, &self.data.z, &self.data.dy)
     }
 
-    /// The same steps on other buffers with the same values.
+    /// The same steps on other buffers with the same values, and the layer as it was before.
     pub fn rebind(&mut self) {
+        self.norm.set_state(&gpu().queue, &self.ask.state()).unwrap();
         let records = [self.norm.moments_bytes(), self.norm.gradient_sums_bytes()];
         let other = Tensors::new(&self.ask, &self.data, records);
         let Steps::Whole(steps) = &mut self.steps else { panic!("{:?} has no step to rebind", self.ask) };
