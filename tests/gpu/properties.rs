@@ -54,6 +54,8 @@ fn with_numbers(ask: Ask, numbers: Numbers) -> Option<Ask> {
     let path = ask.plan.path?;
     // Four invocations hold four packets each.
     let held = path != Path::Persistent || values <= 16;
+    // Each batch moves the running statistics by a rounding more.
+    let virtual_batch = virtual_batch.max(batch.div_ceil(4));
     let virtual_batches = matches!(ask.batch, Batch::Virtual(_));
     let last = if virtual_batches { batch % virtual_batch } else { 0 };
     let smallest = if last > 0 {
