@@ -110,6 +110,7 @@ pub fn sample() -> &'static [Vec<usize>] {
 #[test]
 fn every_two_choices_meet() {
     let mut met = HashSet::new();
+    assert!((36..80).contains(&sample().len()), "{} combinations", sample().len());
     for choices in sample() {
         let ask = ask(choices);
         let asked = Asked::new_in(webgpu(), ask).unwrap_or_else(|error| panic!("{ask:?}: {error}"));
