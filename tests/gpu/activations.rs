@@ -160,7 +160,7 @@ fn finite_differences_of_a_custom_activation() {
 }
 
 #[test]
-fn custom_activations_that_are_reasked() {
+fn custom_activations_that_are_refused() {
     let (shape, norm) = (Shape::rows(8, 3), identity(3));
     let [x, y] = std::array::from_fn(|_| gpu().empty(24));
     let prepare = |value, derivative| {

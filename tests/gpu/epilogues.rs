@@ -98,17 +98,17 @@ fn what_must_stay_alive() {
     }
 }
 
-/// The dispatches are those of the same plan with nothing asked.
+/// The dispatches are those of the same plan with nothing fused.
 #[test]
 fn no_dispatch_is_added() {
     for plan in paths() {
         for mode in [Mode::Training, Mode::Frozen, Mode::Evaluation] {
             let plan = if mode == Mode::Evaluation { without_path(plan) } else { plan };
             let plain = Ask { mode, plan, ..Ask::new(Shape::rows(29, 20), Activation::Identity, false) };
-            let asked = Ask { mode, plan, ..Ask::new(Shape::rows(29, 20), Activation::Relu, true) };
-            let [plain, asked] = [plain, asked].map(Asked::new);
-            assert_eq!(plain.forward().plan().dispatches(), asked.forward().plan().dispatches());
-            assert_eq!(plain.backward().plan().dispatches(), asked.backward().plan().dispatches());
+            let fused = Ask { mode, plan, ..Ask::new(Shape::rows(29, 20), Activation::Relu, true) };
+            let [plain, fused] = [plain, fused].map(Asked::new);
+            assert_eq!(plain.forward().plan().dispatches(), fused.forward().plan().dispatches());
+            assert_eq!(plain.backward().plan().dispatches(), fused.backward().plan().dispatches());
         }
     }
 }
