@@ -67,7 +67,7 @@ impl<'a> Ways<'a> {
         request: PlanRequest,
         pieces: usize,
     ) -> Result<Self, PlanError> {
-        let path = match (pieces > 1 && work.op.reduces() && work.op.applies(), request.path) {
+        let path = match (pieces > 1 && work.op.reduces() && work.applies(), request.path) {
             (true, None) => Some(Path::Split),
             (true, Some(path)) if path != Path::Split => {
                 return Err(PlanError::request(

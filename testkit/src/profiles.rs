@@ -15,6 +15,17 @@ pub fn contexts() -> &'static [(&'static str, Context); 2] {
     })
 }
 
+/// What is planned for the shared device with as many storage buffers to a dispatch as every WebGPU device binds.
+pub fn webgpu() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        let device = &gpu().device;
+        let mut profile = DeviceProfile::of(device);
+        profile.max_storage_buffers = 8;
+        Context::with_options(device, ContextOptions::default().profile(profile))
+    })
+}
+
 /// Contexts whose kernels access float16 by two bytes, where the shared device can, and by atomics.
 pub fn by_half_access() -> &'static [(&'static str, Context)] {
     shared().half_accesses.get_or_init(|| {

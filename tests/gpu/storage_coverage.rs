@@ -61,7 +61,7 @@ fn packets() {
 /// Planes and rows of 7, 9 and 15 values, by default on each profile.
 #[test]
 fn plans_by_default() {
-    for context in [context(), &discrete()] {
+    for context in [context(), discrete()] {
         for (k, shape) in [
             Shape::rows(2003, 15),
             Shape::rows(37, 192),
