@@ -188,6 +188,30 @@ fn an_error_on_one_rank_stops_no_other() {
 }
 
 #[test]
+fn a_lost_device_is_an_error_on_every_rank() {
+    let results = on_ranks(3, |exchange| {
+        let (k, mut rank) = (exchange.rank(), Rank::new(exchange, 3, &state(3, 985)));
+        let (norm, queue) = (&rank.norm, &rank.gpu.queue);
+        let record = rank.record(norm.moments_bytes());
+        if k == 1 {
+            rank.gpu.device.destroy();
+        }
+        let of_moments = exchange_moments(norm, queue, whole(&record), &mut rank.exchange);
+        let of_moments = pollster::block_on(of_moments);
+        let sums = exchange_gradient_sums(norm, queue, whole(&record), whole(&record), &mut rank.exchange);
+        [of_moments, pollster::block_on(sums)]
+    });
+    for (k, errors) in results.into_iter().enumerate() {
+        for error in errors {
+            match k {
+                1 => assert!(matches!(error, Err(ExchangeError::Read(ReadError::Device(_)))), "{error:?}"),
+                _ => assert_eq!(error, Err(ExchangeError::OtherRank)),
+            }
+        }
+    }
+}
+
+#[test]
 fn layers_of_other_features_are_told() {
     let results = on_ranks(2, |exchange| {
         let k = exchange.rank();
