@@ -53,34 +53,47 @@ pub(super) fn writable(
     }
 }
 
-/// A record's vectors, one behind the other, after all work submitted so far.
+/// The vectors of layers' records, one behind the other, after all work submitted so far: one submission, one wait.
 pub(super) async fn read(
-    layer: &BatchNorm,
     queue: &wgpu::Queue,
     tensor: Tensor,
-    record: &wgpu::BufferBinding<'_>,
-    bytes: u64,
-) -> Result<Record, RecordError> {
-    let bound = writable(layer, tensor, record, bytes)?;
-    if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-        return Err(RecordError::Read(ReadError::Usage { vector: tensor }));
-    }
-    let device = layer.context().device();
+    records: &[(&BatchNorm, &wgpu::BufferBinding<'_>, u64)],
+) -> Result<Vec<Record>, RecordError> {
+    let Some((first, ..)) = records.first() else {
+        return Ok(vec![]);
+    };
+    let device = first.context().device();
     let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("batch norm: a record on its way to the host"),
-        size: bytes,
+        label: Some("batch norm: records on their way to the host"),
+        size: records.iter().map(|(.., bytes)| bytes).sum(),
         usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
         mapped_at_creation: false,
     });
     let mut encoder = device.create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, 0, bytes);
+    let (mut next, mut all) = (0, vec![]);
+    for &(layer, record, bytes) in records {
+        let bound = writable(layer, tensor, record, bytes)?;
+        if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(RecordError::Read(ReadError::Usage { vector: tensor }));
+        }
+        encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, next, bytes);
+        next += bytes;
+        all.push((bound, vec![]));
+    }
     let submission = queue.submit([encoder.finish()]);
     mapped(device, submission, &staging).await.map_err(RecordError::Read)?;
     let view = staging.get_mapped_range(..);
     let view = view.map_err(|error| RecordError::Read(ReadError::Device(error.to_string())))?;
-    let values: Vec<f32> = pod_collect_to_vec(&view);
-    let vectors = values.chunks(layer.parameter_stride() as usize);
-    Ok((bound, vectors.flat_map(|vector| &vector[..layer.features() as usize]).copied().collect()))
+    let mut rest: &[u8] = &view;
+    for ((layer, _, bytes), (_, values)) in records.iter().zip(&mut all) {
+        let (record, others) = rest.split_at(*bytes as usize);
+        let vectors: Vec<f32> = pod_collect_to_vec(record);
+        let features = layer.features() as usize;
+        let vectors = vectors.chunks(layer.parameter_stride() as usize);
+        values.extend(vectors.flat_map(|vector| &vector[..features]));
+        rest = others;
+    }
+    Ok(all)
 }
 
 /// Writes vectors, one behind the other, to a record, and nothing between them.
