@@ -6,7 +6,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use testkit::gpu::whole;
-use wgpu_batchnorm::exchange::{Exchange, exchange_gradient_sums, exchange_moments, moments_of, record_of};
+use wgpu_batchnorm::exchange::{
+    Exchange, exchange_gradient_sums, exchange_moments, merge_records, record_of,
+};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{BatchNorm, BatchNormDescriptor, Context, ForwardStep, Shape, Training, cpu, wgpu};
 use wgpu_batchnorm_mpi::mpi::{self, Threading};
@@ -16,9 +18,9 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const FEATURES: [u32; 3] = [64, 256, 2048];
 const TURNS: usize = 201;
-/// How late the last rank comes to an exchange, in the place of a slow network.
-const LATE: Duration = Duration::from_millis(20);
-const LATE_TURNS: usize = 21;
+/// How much longer a message takes, in the place of a slow network.
+const SLOW: Duration = Duration::from_millis(20);
+const SLOW_TURNS: usize = 21;
 const MANY: usize = 1000;
 
 fn main() -> Result<()> {
@@ -33,9 +35,7 @@ fn main() -> Result<()> {
     for features in FEATURES {
         exchanges(&gpu, &context, &mut rank, features)?;
     }
-    if rank.size() > 1 {
-        overlap(&gpu, &context, &mut rank)?;
-    }
+    overlap(&gpu, &context, &mut rank)?;
     if rank.rank() == 0 {
         fold();
     }
@@ -54,7 +54,7 @@ fn record(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
 fn exchanges(gpu: &Gpu, context: &Context, rank: &mut MpiRank<'_>, features: u32) -> Result<()> {
     let norm = layer(context, features)?;
     let (moments, sums) = (record(gpu, norm.moments_bytes()), record(gpu, norm.gradient_sums_bytes()));
-    let mut exchange = Observed { rank, spent: Duration::ZERO, meanwhile: &mut || {} };
+    let mut exchange = Observed { rank, spent: Duration::ZERO, slow: Duration::ZERO, meanwhile: &mut || {} };
     let mut times = [const { vec![] }; 4];
     for _ in 0..TURNS {
         let start = Instant::now();
@@ -73,28 +73,25 @@ fn exchanges(gpu: &Gpu, context: &Context, rank: &mut MpiRank<'_>, features: u32
     Ok(())
 }
 
-/// How long rank 0 takes for an exchange to which another rank is late, and for work that does not depend on it.
+/// How long rank 0 takes for an exchange over a slow network, and for work that does not depend on it.
 fn overlap(gpu: &Gpu, context: &Context, rank: &mut MpiRank<'_>) -> Result<()> {
-    let (own, late) = (rank.rank(), rank.rank() + 1 == rank.size());
+    let own = rank.rank();
     let norm = layer(context, 64)?;
     let moments = record(gpu, norm.moments_bytes());
     let work = IndependentWork::new(gpu, context)?;
     let mut turn = |before: bool, meanwhile: bool, exchanged: bool| -> Result<Duration> {
         let mut times = vec![];
-        for _ in 0..LATE_TURNS {
+        for _ in 0..SLOW_TURNS {
             // All begin together.
             rank.all_reduce(&mut [])?;
             let start = Instant::now();
-            if late && exchanged {
-                std::thread::sleep(LATE);
-            }
             if own == 0 && before {
                 work.submit();
             }
             let mut submit = || work.submit();
             let mut nothing = || {};
             let meanwhile: &mut dyn FnMut() = if own == 0 && meanwhile { &mut submit } else { &mut nothing };
-            let mut exchange = Observed { rank: &mut *rank, spent: Duration::ZERO, meanwhile };
+            let mut exchange = Observed { rank: &mut *rank, spent: Duration::ZERO, slow: SLOW, meanwhile };
             if exchanged {
                 pollster::block_on(exchange_moments(&norm, &gpu.queue, whole(&moments), &mut exchange))?;
             }
@@ -105,12 +102,12 @@ fn overlap(gpu: &Gpu, context: &Context, rank: &mut MpiRank<'_>) -> Result<()> {
     };
     let rows = [
         ("device work alone", turn(true, false, false)?),
-        ("an exchange with a late rank alone", turn(false, false, true)?),
+        ("an exchange alone", turn(false, false, true)?),
         ("the work submitted before the exchange", turn(true, false, true)?),
         ("the work submitted in the exchange", turn(false, true, true)?),
     ];
     if own == 0 {
-        println!("Rank 0, where the last rank is {LATE:?} late:");
+        println!("Rank 0, where a message takes {SLOW:?} longer:");
         rows.into_iter().for_each(|(what, time)| println!("  {what:40} {:>10}", microseconds(time)));
     }
     Ok(())
@@ -120,20 +117,32 @@ fn overlap(gpu: &Gpu, context: &Context, rank: &mut MpiRank<'_>) -> Result<()> {
 struct IndependentWork<'a> {
     gpu: &'a Gpu,
     step: ForwardStep,
+    /// How often the step is to be done to take as long as a slow message.
+    times: u32,
 }
 
 impl<'a> IndependentWork<'a> {
     fn new(gpu: &'a Gpu, context: &Context) -> Result<Self> {
-        let shape = Shape::channels_first(32, 64, &[56, 56]);
+        let shape = Shape::channels_first(32, 64, &[14, 14]);
         let [x, y] = [0; 2].map(|_| gpu.empty(shape.elements() as usize));
         let norm = layer(context, 64)?;
-        Ok(Self { gpu, step: norm.prepare_training(shape, Training::new(whole(&x), whole(&y)))? })
+        let step = norm.prepare_training(shape, Training::new(whole(&x), whole(&y)))?;
+        let mut work = Self { gpu, step, times: 1 };
+        let mut times = vec![];
+        for _ in 0..TURNS {
+            let start = Instant::now();
+            work.submit();
+            gpu.device.poll(wgpu::PollType::wait_indefinitely())?;
+            times.push(start.elapsed());
+        }
+        work.times = 1.max((SLOW.as_secs_f64() / median(times).as_secs_f64()) as u32);
+        Ok(work)
     }
 
     fn submit(&self) {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        (0..4).for_each(|_| self.step.record(&mut pass));
+        (0..self.times).for_each(|_| self.step.record(&mut pass));
         drop(pass);
         self.gpu.queue.submit([encoder.finish()]);
     }
@@ -144,11 +153,10 @@ fn fold() {
     println!("Folding the moments of {MANY} ranks:");
     for features in FEATURES {
         let (c, moments) = (features as usize, cpu::Moments { count: 32.0, mean: 1.0, variance: 1.0 });
-        let record = record_of(&vec![moments; c], c);
+        let ranks = record_of(&vec![moments; c], c).repeat(MANY);
         let time = || {
             let start = Instant::now();
-            let ranks: Vec<_> = (0..MANY).map(|_| moments_of(black_box(&record), c, c)).collect();
-            black_box(record_of(&cpu::parts::gather_moments(&ranks), c));
+            black_box(record_of(&merge_records(black_box(&ranks).chunks(4 * c), c), c));
             start.elapsed()
         };
         println!("  {features:8} {:>10}", microseconds(median((0..TURNS / 10).map(|_| time()).collect())));
@@ -159,6 +167,7 @@ fn fold() {
 struct Observed<'a, 'universe> {
     rank: &'a mut MpiRank<'universe>,
     spent: Duration,
+    slow: Duration,
     meanwhile: &'a mut dyn FnMut(),
 }
 
@@ -167,6 +176,7 @@ impl Exchange for Observed<'_, '_> {
 
     fn all_gather(&mut self, values: &[f32]) -> Result<Vec<f32>, MpiError> {
         (self.meanwhile)();
+        std::thread::sleep(self.slow);
         let start = Instant::now();
         let result = self.rank.all_gather(values);
         self.spent = start.elapsed();

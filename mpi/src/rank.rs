@@ -37,8 +37,8 @@ impl<'universe> MpiRank<'universe> {
         Self { communicator: group.duplicate(), time_limit: None, ended: None, universe: PhantomData }
     }
 
-    /// How long this rank waits for the others in an exchange before it ends all processes of the group by `MPI_Abort`.
-    /// Without a limit it waits for as long as all processes live.
+    /// How long this rank waits for the others, in an exchange or when it leaves, before it ends all processes of the group
+    /// by `MPI_Abort`. Without a limit it waits for as long as all processes live.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);

@@ -12,11 +12,10 @@
 mod records;
 mod threads;
 
-pub use records::{moments_of, record_of};
+pub use records::{merge_records, moments_of, record_of};
 use records::{read, writable, write};
 pub use threads::{RankLeft, ThreadRank, threads};
 
-use crate::cpu::parts::gather_moments;
 use crate::layer::{BatchNorm, PrepareError, ReadError};
 use crate::tensor::{Bound, Tensor};
 
@@ -126,9 +125,7 @@ pub async fn exchange_moments_of_layers<E: Exchange>(
     for (layer, _) in layers {
         let (features, range) = (layer.features() as usize, next..next + len(layer));
         next = range.end;
-        let moments: Vec<_> =
-            ranks().map(|rank| moments_of(&rank[range.clone()], features, features)).collect();
-        of_batch.push(gather_moments(&moments));
+        of_batch.push(merge_records(ranks().map(|rank| &rank[range.clone()]), features));
     }
     if of_batch.iter().flatten().any(|moments| moments.count == 1.0) {
         return Err(ExchangeError::OneValuePerFeature);

@@ -3,7 +3,7 @@
 use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use super::{Record, RecordError};
-use crate::cpu::Moments;
+use crate::cpu::{Moments, merge};
 use crate::layer::{BatchNorm, ReadError, mapped};
 use crate::tensor::{Bound, Tensor};
 
@@ -20,6 +20,21 @@ pub fn moments_of(record: &[f32], features: usize, stride: usize) -> Vec<Moments
     let of_feature =
         |c| Moments { count: at(0, c), mean: at(1, c) + at(2, c), variance: at(3, c) / VARIANCE_SHARE };
     (0..features).map(of_feature).collect()
+}
+
+/// The moments of all these records together, merged in this order; vectors of a record lie one behind the other.
+///
+/// # Panics
+/// Where a record is too short.
+pub fn merge_records<'a>(records: impl IntoIterator<Item = &'a [f32]>, features: usize) -> Vec<Moments> {
+    let mut all = vec![Moments::default(); features];
+    // Record by record, as they lie in memory: of many ranks they are more than a cache holds.
+    for record in records {
+        for (all, moments) in all.iter_mut().zip(moments_of(record, features, features)) {
+            *all = merge(*all, moments);
+        }
+    }
+    all
 }
 
 /// The record of moments, its vectors so many float32 apart; zeros between.
@@ -107,6 +122,20 @@ pub(super) fn write(layer: &BatchNorm, queue: &wgpu::Queue, record: &Bound, vect
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_merge_as_moments_do() {
+        let moments = |rank: u32, c: u32| Moments {
+            count: f64::from(rank % 3),
+            mean: f64::from(rank * 7 + c),
+            variance: f64::from(rank + c),
+        };
+        let ranks: Vec<Vec<_>> = (0..5).map(|rank| (0..4).map(|c| moments(rank, c)).collect()).collect();
+        let records: Vec<_> = ranks.iter().map(|moments| record_of(moments, 4)).collect();
+        let merged = merge_records(records.iter().map(Vec::as_slice), 4);
+        assert_eq!(merged, crate::cpu::parts::gather_moments(&ranks));
+        assert_eq!(merged[0].count, 4.0);
+    }
 
     #[test]
     fn records_come_back() {
