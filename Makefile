@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm burn-test burn-bench
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
@@ -14,6 +14,8 @@ help:
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
 	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
 	@echo "                  builds burn, in 20 minutes"
+	@echo "make burn-test    test the module for burn (burn/), without fusion and with; builds burn twice, in 30 minutes"
+	@echo "make burn-bench   measure it beside burn's own layer (ARGS=part of a tensor's name)"
 	@echo "make check        formatting, lints, documentation and the package"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
@@ -50,6 +52,7 @@ check: format lint doc
 format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path peers/Cargo.toml --check
+	cargo fmt --manifest-path burn/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
@@ -87,3 +90,14 @@ msrv:
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --features safetensors,serde
+
+# What burn has by default is fusion and autotune. Doing without both is another build of it.
+BURN_DEFAULTS := --features fusion,autotune
+
+burn-test: vulkan
+	cargo test --manifest-path burn/Cargo.toml
+	cargo test --manifest-path burn/Cargo.toml $(BURN_DEFAULTS)
+
+# In the profile of the tests, so that burn is built once.
+burn-bench: vulkan
+	cargo bench --profile dev --manifest-path burn/Cargo.toml $(BURN_DEFAULTS) --bench beside_burn -- $(ARGS)
