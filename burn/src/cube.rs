@@ -21,7 +21,8 @@ impl BatchNormOps for CubeBackend {
         options: Options,
     ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
         // burn's tensors are values: who holds the old statistics keeps them.
-        let running = [running_mean.copy(), running_var.copy()];
+        let alignment = Shared::of(&x.device).alignment();
+        let running = [running_mean, running_var].map(|tensor| vector(tensor.copy(), alignment));
         let (y, saved) = forward(x, [gamma, beta], &running, Statistics::Batch, options);
         let [running_mean, running_var] = running;
         (y, saved, running_mean, running_var)

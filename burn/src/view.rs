@@ -24,23 +24,22 @@ pub struct View {
 impl View {
     /// The tensor as it lies in memory where that is one of the layouts; otherwise a copy.
     pub fn of(tensor: CubeTensor, alignment: u64) -> Self {
-        let last = permute_nchw_to_nhwc(tensor.clone());
-        if !tensor.is_contiguous() && last.is_contiguous() {
-            drop(last);
-            return Self { tensor: aligned(tensor, alignment), layout: Layout::FeaturesLast };
+        let tensor = aligned(tensor, alignment);
+        let last = permute_nchw_to_nhwc(tensor.clone()).is_contiguous();
+        match last && !tensor.is_contiguous() {
+            true => Self { tensor, layout: Layout::FeaturesLast },
+            false => Self { tensor: into_contiguous(tensor), layout: Layout::FeaturesFirst },
         }
-        drop(last);
-        let tensor = aligned(into_contiguous(tensor), alignment);
-        Self { tensor, layout: Layout::FeaturesFirst }
     }
 
     /// The tensor in this layout: as it is where it has it, otherwise a copy.
     pub fn in_layout(tensor: CubeTensor, layout: Layout, alignment: u64) -> Self {
+        let contiguous = |tensor| aligned(into_contiguous(tensor), alignment);
         let tensor = match layout {
-            Layout::FeaturesFirst => into_contiguous(tensor),
-            Layout::FeaturesLast => permute_nhwc_to_nchw(into_contiguous(permute_nchw_to_nhwc(tensor))),
+            Layout::FeaturesFirst => contiguous(tensor),
+            Layout::FeaturesLast => permute_nhwc_to_nchw(contiguous(permute_nchw_to_nhwc(tensor))),
         };
-        Self { tensor: aligned(tensor, alignment), layout }
+        Self { tensor, layout }
     }
 
     /// A new tensor like this one.

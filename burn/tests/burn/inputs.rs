@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, Tensor};
 use burn_batchnorm::BatchNormConfig;
+use wgpu_batchnorm::wgpu;
 
 use crate::support::{device, normal, ours, plain, tensor, values};
 
@@ -63,10 +64,9 @@ fn a_device_that_was_not_shared() {
 /// Another wgpu device on the same adapter.
 pub fn another() -> WgpuSetup {
     let first = crate::support::setup();
-    let (features, limits) = (first.device.features(), first.device.limits());
-    let descriptor = wgpu_batchnorm::wgpu::DeviceDescriptor {
-        required_features: features,
-        required_limits: limits,
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: first.device.features() - wgpu::Features::all_experimental_mask(),
+        required_limits: first.device.limits(),
         ..Default::default()
     };
     let (device, queue) = cubecl::future::block_on(first.adapter.request_device(&descriptor)).unwrap();
