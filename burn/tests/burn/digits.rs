@@ -1,6 +1,6 @@
 //! A small convolutional network learns handwritten digits, with this layer and with burn's.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLoss;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -48,7 +48,7 @@ impl<N: Module> Net<N> {
 }
 
 /// A layer and the ReLU after it.
-trait Normalize: Module {
+trait Normalize: Module + ModuleDisplay {
     fn normalize(&self, x: Tensor<4>) -> Tensor<4>;
 }
 

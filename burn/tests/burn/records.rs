@@ -77,7 +77,7 @@ fn data(file: &str) -> PathBuf {
 fn a_file_of_pytorch() {
     let mut blocks = blocks(2);
     let mut store = PytorchStore::from_file(data("full_model_state_dict.pt"))
-        .with_regex(r"^blocks\.")
+        .with_regex(r"^(linear|norm)\.")
         .with_key_remapping(r"^blocks\.0\.", "linear.")
         .with_key_remapping(r"^blocks\.1\.", "norm.");
     blocks.load_from(&mut store).unwrap();
