@@ -1,10 +1,11 @@
 //! The time of this layer beside that of burn's own, on burn's wgpu backend, as a table of medians.
 //!
-//! Both take turns. `backward` is of a dy of ones and has the time of making them in it.
+//! Both take turns. `backward` is of a dy of ones and has the time of making them in it. CPU time is that of all threads:
+//! on a software adapter the work itself, which other programs on the machine change less than the time that passes.
 //!
 //!     make burn-bench ARGS='--rounds 9 32x64'
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use burn::module::Module;
@@ -14,6 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_batchnorm::{BatchNorm, BatchNormConfig};
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
+use cpu_time::ProcessTime;
 use wgpu_batchnorm::{BatchNormDescriptor, Shape, cpu};
 
 /// (N, C) or (N, C, H, W); `last` has C last in memory.
@@ -58,17 +60,21 @@ fn main() -> Result<()> {
 
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["tensor", "work", "burn ms", "this layer ms", "burn / this layer"]);
-    (2..5).for_each(|i| table.column_mut(i).expect("five columns").set_cell_alignment(CellAlignment::Right));
+    let header =
+        ["tensor", "work", "burn ms", "this layer ms", "ratio", "burn CPU ms", "this layer CPU ms", "ratio"];
+    table.set_header(header);
+    (2..8).for_each(|i| table.column_mut(i).expect("eight columns").set_cell_alignment(CellAlignment::Right));
     for (name, axes, last) in CASES.into_iter().filter(|case| case.0.contains(&arguments.filter)) {
         let case = Case::new(&device.clone().autodiff(), axes, last, steps);
         let [theirs, ours] = case.errors()?;
         println!("{name}: y is off by {theirs:.0e} (burn) and {ours:.0e} (this layer)");
         ensure!(ours < 1e-5, "this layer computes something else");
         for (work, name_of_work) in WORKS.into_iter().enumerate() {
-            let [theirs, ours] = case.measure(work, rounds)?;
-            let row = [format!("{theirs:.2}"), format!("{ours:.2}"), format!("{:.1}", theirs / ours)];
-            table.add_row([name.into(), name_of_work.into()].into_iter().chain(row));
+            let times = case.measure(work, rounds)?;
+            let cells = times.into_iter().flat_map(|[theirs, ours]| {
+                [format!("{theirs:.2}"), format!("{ours:.2}"), format!("{:.1}", theirs / ours)]
+            });
+            table.add_row([name.into(), name_of_work.into()].into_iter().chain(cells));
         }
     }
     println!("{table}");
@@ -123,26 +129,23 @@ impl Case {
         Ok([error(false)?, error(true)?])
     }
 
-    /// Medians of milliseconds, burn's and this layer's.
-    fn measure(&self, work: usize, rounds: usize) -> Result<[f64; 2]> {
-        let mut times = [const { Vec::new() }; 2];
+    /// Medians of milliseconds that pass and of CPU time, each burn's and this layer's.
+    fn measure(&self, work: usize, rounds: usize) -> Result<[[f64; 2]; 2]> {
+        let mut times = [const { [const { Vec::new() }; 2] }; 2];
         // One more, before all: pipelines are compiled, and burn tunes.
         for round in 0..=rounds {
-            for (ours, times) in times.iter_mut().enumerate() {
-                let time = self.once(work, ours == 1)?;
-                if round > 0 {
-                    times.push(time);
+            for ours in 0..2 {
+                let once = self.once(work, ours == 1)?;
+                for (times, time) in times.iter_mut().zip(once).filter(|_| round > 0) {
+                    times[ours].push(time.as_secs_f64() * 1e3 / f64::from(self.steps));
                 }
             }
         }
-        Ok(times.map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        }))
+        Ok(times.map(|both| both.map(median)))
     }
 
-    /// Milliseconds of a work, from device idle to device idle.
-    fn once(&self, work: usize, ours: bool) -> Result<f64> {
+    /// The time that passes, and CPU time, from device idle to device idle.
+    fn once(&self, work: usize, ours: bool) -> Result<[Duration; 2]> {
         let trains = work < 2;
         let inputs: Vec<_> = (0..self.steps).map(|_| self.input(trains)).collect();
         let mut results: Vec<_> = match work {
@@ -150,7 +153,7 @@ impl Case {
             _ => inputs,
         };
         self.device.sync()?;
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), ProcessTime::now());
         let mut gradients = Vec::new();
         for result in &mut results {
             match work {
@@ -159,6 +162,11 @@ impl Case {
             }
         }
         self.device.sync()?;
-        Ok(start.elapsed().as_secs_f64() * 1e3 / f64::from(self.steps))
+        Ok([start.elapsed(), cpu.elapsed()])
     }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

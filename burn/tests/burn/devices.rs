@@ -47,7 +47,7 @@ fn a_layer_is_forked_and_moved_to_a_second_device() {
     };
     let want = train(&fresh(&device()), &device());
     let forked = fresh(&device()).fork(&second);
-    assert_eq!(forked.devices(), [second.clone()]);
+    assert_eq!(forked.devices(), std::slice::from_ref(&second));
     assert_eq!(train(&forked, &second), want);
     let moved = fresh(&device()).to_device(&second);
     assert_eq!(train(&moved, &second), want);
