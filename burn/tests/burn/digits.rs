@@ -110,6 +110,7 @@ fn learn<N: Normalize + 'static>(mut net: Net<N>, epochs: usize) -> (Vec<f32>, f
 }
 
 #[test]
+#[cfg_attr(feature = "autotune", ignore = "on a software adapter burn tunes convolutions for many minutes")]
 fn a_network_learns_digits_as_with_burns_layer() {
     let device = device();
     let config = |features| BatchNormConfig::new(features).with_relu(true);
