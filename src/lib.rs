@@ -12,6 +12,8 @@ pub mod checkpoint;
 pub mod headless;
 
 pub use kernels::{Context, ContextOptions, PipelineError, shaders};
+#[doc(hidden)]
+pub use kernels::{pairs, pairwise};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
     Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, Guard, LayerBuffers,

@@ -1,7 +1,7 @@
 //! `cargo bench --bench prepare`: what preparing and rebinding steps costs, and how many buffers and bind groups the 53
 //! batch normalizations of a ResNet-50 take (He et al. 2015) with training, backward, evaluation and a ragged last batch.
-//! `cargo bench --bench prepare -- --pipelines [--rounds 3] [word ...]`: how long the device's compiler takes for each
-//! shader, or for those whose names contain a word.
+//! `cargo bench --bench prepare -- --pipelines [--rounds 3] [REGEX]`: how long the device's compiler takes for each
+//! shader, or for those whose names match.
 
 mod pipelines;
 mod resnet;
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use comfy_table::{Table, presets};
+use regex::Regex;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{self, BufferBinding};
 use wgpu_batchnorm::{
@@ -30,8 +31,9 @@ struct Arguments {
     /// How often each shader is compiled: the least time counts.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
-    /// Only shaders whose names contain one of these.
-    words: Vec<String>,
+    /// Only shaders whose names match; all of them are thousands.
+    #[arg(default_value = "")]
+    names: Regex,
     #[arg(long, hide = true)]
     bench: bool,
     /// Everything once.
@@ -50,7 +52,7 @@ fn main() {
     let gpu = Gpu::from_device(device, queue);
     println!("{}", gpu.describe());
     if arguments.pipelines {
-        return pipelines::run(&gpu, &arguments.words, arguments.rounds);
+        return pipelines::run(&gpu, &arguments.names, arguments.rounds);
     }
 
     let tensors = Tensors::new(&gpu);

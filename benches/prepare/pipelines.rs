@@ -1,10 +1,10 @@
-//! How long the device's compiler takes for each shader: the first dispatch of its pipeline, since some drivers compile no
-//! sooner, less the second one. No workgroup has work.
-
-use std::time::Instant;
+//! What the device's compiler takes for each shader: this process's time on processors until the end of the first dispatch
+//! of its pipeline, since some drivers compile no sooner, less the second one's. No workgroup has work.
 
 use comfy_table::{CellAlignment, Table, presets};
+use cpu_time::ProcessTime;
 use naga::AddressSpace;
+use regex::Regex;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu;
 
@@ -14,12 +14,19 @@ const WORKGROUPS: [(u32, u32); 2] = [(8, 1), (8, 8)];
 const LISTED: usize = 40;
 const BYTES: u64 = 256;
 
-/// Prints the slowest pipelines of those shaders whose names contain one of the words, the least of `rounds` each.
-pub fn run(gpu: &Gpu, words: &[String], rounds: usize) {
+/// Prints the slowest pipelines of those shaders whose names match, the least of `rounds` each. Shaders with a feature
+/// that the device lacks are left out, and counted.
+pub fn run(gpu: &Gpu, names: &Regex, rounds: usize) {
     let buffers = Buffers::new(gpu);
-    let named = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let half = gpu.device.features().contains(wgpu::Features::SHADER_F16);
+    let named = wgpu_batchnorm::shaders().into_iter().filter(|(name, _)| names.is_match(name));
+    let (shaders, beyond): (Vec<_>, Vec<_>) =
+        named.partition(|(_, source)| half || !source.contains("enable f16;"));
+    if !beyond.is_empty() {
+        println!("Left out: {} shaders that need SHADER_F16", beyond.len());
+    }
     let mut pipelines = Vec::new();
-    for (name, source) in wgpu_batchnorm::shaders().into_iter().filter(|(name, _)| named(name)) {
+    for (name, source) in shaders {
         for (workgroup, tile) in WORKGROUPS {
             let shader = Shader { name: &name, source: &source, workgroup, tile };
             let times = (0..rounds.max(1)).map(|_| shader.compile(gpu, &buffers));
@@ -79,11 +86,11 @@ struct Shader<'a> {
 }
 
 impl Shader<'_> {
-    /// Seconds.
+    /// Seconds of processors.
     fn compile(&self, gpu: &Gpu, buffers: &Buffers) -> f64 {
         let Self { name, source, workgroup, tile } = *self;
         let module = naga::front::wgsl::parse_str(source).expect("tests/shaders.rs validates every shader");
-        let start = Instant::now();
+        let start = ProcessTime::now();
         let shader = wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(source.into()),
@@ -116,7 +123,7 @@ impl Shader<'_> {
         };
         dispatch();
         let first = start.elapsed().as_secs_f64();
-        let again = Instant::now();
+        let again = ProcessTime::now();
         dispatch();
         (first - again.elapsed().as_secs_f64()).max(0.0)
     }

@@ -5,6 +5,7 @@ use wgpu_batchnorm::{Activation, Epilogue, MaskKind, Path, PlanRequest, StorageT
 
 use crate::problem::Extent;
 use crate::tensors::Placement;
+use crate::{options, pieces};
 
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Work {
     Evaluation,
     /// Training, then the gradients of weight and bias only.
     WithoutInputGradient,
-    /// Training and all gradients, over records of a part that is the whole batch.
+    /// Training and all gradients, over records of several parts.
     Parts,
 }
 
@@ -40,12 +41,14 @@ pub struct Spec {
     pub own_vectors: bool,
     /// Whether it is planned as for a GPU, with invocations that share what they sum up.
     pub gpu: bool,
+    /// Whether a binding is so small that tensors are cut into pieces.
+    pub pieces: bool,
     /// Whether each invocation of a dispatch over the tensor makes more than 1,024 loads on average.
     pub long: bool,
 }
 
 impl Spec {
-    fn new(work: Work, extent: Extent, placement: Placement, plan: PlanRequest) -> Self {
+    pub fn new(work: Work, extent: Extent, placement: Placement, plan: PlanRequest) -> Self {
         Self {
             work,
             extent,
@@ -59,6 +62,7 @@ impl Spec {
             half_access: false,
             own_vectors: false,
             gpu: false,
+            pieces: false,
             long: false,
         }
     }
@@ -92,14 +96,15 @@ impl Spec {
         };
         let mask = self.mask.map_or(String::new(), |mask| format!(", masked by {mask:?}"));
         let flag = self.flag.map_or(String::new(), |flag| format!(", guarded, flag {flag}"));
-        let beside = format!("{vectors}{gpu}{epilogue}{mask}{flag}");
+        let pieces = if self.pieces { ", in pieces" } else { "" };
+        let beside = format!("{vectors}{gpu}{epilogue}{mask}{flag}{pieces}");
         format!("{work} {outer}x{features}x{inner} of {storage}{by}, {plan}{placement}{beside}")
     }
 }
 
 /// A view and packet, and tensors for it whose last tile is not full.
 #[derive(Clone, Copy)]
-struct Frame {
+pub struct Frame {
     view: View,
     packet: u32,
     extent: Extent,
@@ -109,11 +114,16 @@ struct Frame {
     exclusive: bool,
 }
 
-const fn frame(view: View, packet: u32, [outer, features, inner]: [u32; 3], workgroups: [u32; 2]) -> Frame {
+pub const fn frame(
+    view: View,
+    packet: u32,
+    [outer, features, inner]: [u32; 3],
+    workgroups: [u32; 2],
+) -> Frame {
     Frame { view, packet, extent: Extent { outer, features, inner }, workgroups, exclusive: false }
 }
 
-const FRAMES: [Frame; 6] = [
+pub const FRAMES: [Frame; 6] = [
     frame(View::Planes, 1, [5, 3, 1999], [4, 4]),
     frame(View::Planes, 4, [9, 3, 1996], [2, 2]),
     frame(View::Planes, 16, [33, 2, 2032], [2, 2]),
@@ -128,10 +138,10 @@ const EXCLUSIVE: [Frame; 3] = [
     Frame { exclusive: true, ..frame(View::Planes, 16, [33, 3, 2032], [2, 2]) },
 ];
 
-const PLACEMENTS: [Placement; 3] = [Placement::Separate, Placement::Shared, Placement::InPlace];
+pub const PLACEMENTS: [Placement; 3] = [Placement::Separate, Placement::Shared, Placement::InPlace];
 
 impl Frame {
-    fn spec(&self, work: Work, path: Option<Path>, placement: Placement) -> Spec {
+    pub fn spec(&self, work: Work, path: Option<Path>, placement: Placement) -> Spec {
         let cached = path == Some(Path::Cached);
         let mut plan = self.plan(self.workgroups[usize::from(!cached)]).splits(if cached { 1 } else { 2 });
         plan.path = path;
@@ -147,7 +157,7 @@ impl Frame {
     }
 
     /// A tensor of which an invocation holds up to so many packets, some one less.
-    fn persistent(&self, work: Work, held: u32, placement: Placement) -> Spec {
+    pub fn persistent(&self, work: Work, held: u32, placement: Placement) -> Spec {
         let (packet, features) = (self.packet, 3);
         let extent = match self.view {
             // 8 invocations of one feature.
@@ -238,84 +248,15 @@ fn own_vectors() -> impl Iterator<Item = Spec> {
     frames.flat_map(with).map(|spec| Spec { own_vectors: true, ..spec })
 }
 
-/// Every epilogue in every kernel that has one, each in another view, packet and placement.
-fn with_epilogues() -> impl Iterator<Item = Spec> {
-    let (relu, leaky) = (Activation::Relu, Activation::LeakyRelu { slope: 0.1 });
-    let epilogues = [
-        (relu, true),
-        (leaky, false),
-        (Activation::Silu, true),
-        (Activation::Gelu, true),
-        (relu, false),
-        (leaky, true),
-        (Activation::Silu, false),
-        (Activation::Identity, true),
-        (Activation::Gelu, true),
-        (relu, true),
-        (leaky, true),
-        (Activation::Silu, true),
-    ];
-    let with = |(k, (activation, residual)): (usize, (Activation, bool))| {
-        let (view, packet) = [(View::Planes, 4), (View::Rows, 1), (View::Rows, 16)][k % 3];
-        let extent = if view == View::Planes { [9, 3, 7 * packet] } else { [201, 3 * packet, 1] };
-        let frame = frame(view, packet, extent, [4, 4]);
-        let placements =
-            [PLACEMENTS[k % 3], if residual { Placement::ResidualInPlace } else { PLACEMENTS[2] }];
-        let placement = placements[k / 3 % 2];
-        let mut all = vec![frame.spec(Work::Evaluation, None, placement)];
-        let paths = [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
-        all.extend(paths);
-        all.push(frame.persistent(Work::Training, [4, 8, 16][k % 3], placement));
-        // dz alone.
-        let without = all.clone().into_iter().filter(|_| residual);
-        all.extend(without.map(|spec| Spec { without_dx: true, ..spec }));
-        let mut epilogue = Epilogue::default();
-        (epilogue.activation, epilogue.residual) = (activation, residual);
-        all.into_iter().map(move |spec| Spec { epilogue, long: false, ..spec })
-    };
-    epilogues.into_iter().enumerate().flat_map(with)
-}
-
-/// A mask in every kernel that has one, in each view and packet: of positions where slices are long, else of either kind;
-/// and a guard and a flag in every kernel that moves running statistics.
-fn with_masks() -> impl Iterator<Item = Spec> {
-    let with = |(k, frame): (usize, Frame)| {
-        let placement = PLACEMENTS[k % 3];
-        let paths = [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
-        let positions = paths.map(|spec| Spec { mask: Some(MaskKind::Positions), ..spec });
-        let kind = [MaskKind::Lengths, MaskKind::Positions][k % 2];
-        let frozen = frame.spec(Work::Frozen, Some(Path::Split), placement);
-        let evaluation = frame.spec(Work::Evaluation, None, PLACEMENTS[(k + 1) % 3]);
-        let persistent = frame.persistent(Work::Training, [4, 8, 16][k % 3], placement);
-        let others =
-            [frozen, evaluation, persistent].map(|spec| Spec { mask: Some(kind), long: false, ..spec });
-        positions.into_iter().chain(others)
-    };
-    let flags = |(k, frame): (usize, Frame)| {
-        let placement = PLACEMENTS[k % 3];
-        let paths = [Path::Cached, Path::Split].map(|path| frame.spec(Work::Training, Some(path), placement));
-        let flag = Some(k as u32 % 2 * 5);
-        let all = paths.into_iter().chain([frame.persistent(Work::Training, [4, 8, 16][k % 3], placement)]);
-        all.map(move |spec| Spec { flag, ..spec })
-    };
-    let frames = || FRAMES.into_iter().enumerate();
-    frames().flat_map(with).chain(frames().flat_map(flags))
-}
-
-/// Kernels that merge the splits of a part into its record.
-fn in_parts(features: u32) -> Spec {
-    let plan = PlanRequest::new().splits(5);
-    Spec::new(Work::Parts, Extent { outer: 203, features, inner: 1 }, Placement::Separate, plan)
-}
-
 pub fn all() -> Vec<Spec> {
     let mut all = vec![empty(5), empty(12), many_splits(5, 1, 8), many_splits(12, 4, 4)];
     all.extend(as_on_a_gpu());
     all.extend(all_stored());
     all.extend(own_vectors());
-    all.extend(with_epilogues());
-    all.extend(with_masks());
-    all.extend([in_parts(5), in_parts(12)]);
+    all.extend(options::with_epilogues());
+    all.extend(options::with_masks());
+    all.extend(pieces::in_pieces());
+    all.extend(pieces::in_parts());
     for frame in &FRAMES {
         for placement in PLACEMENTS {
             all.push(frame.spec(Work::Evaluation, None, placement));

@@ -7,7 +7,9 @@
 //! both.
 
 mod cases;
+mod options;
 mod parts;
+mod pieces;
 mod problem;
 mod recorder;
 mod script;
@@ -49,6 +51,11 @@ fn main() -> Result<()> {
         machine: by_half_access(false),
         by_two_bytes: by_half_access(true),
         as_gpu: with(DeviceProfile::discrete()),
+        in_pieces: {
+            let mut profile = machine;
+            (profile.half_access, profile.max_binding) = (false, 16_384);
+            with(profile)
+        },
     };
     let mut script = Script::default();
     for spec in cases::all() {
@@ -81,6 +88,7 @@ struct Contexts {
     machine: Context,
     by_two_bytes: Context,
     as_gpu: Context,
+    in_pieces: Context,
 }
 
 fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Result<()> {
@@ -100,6 +108,7 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     let before = 0.75;
     let context = match spec {
         Spec { gpu: true, .. } => &contexts.as_gpu,
+        Spec { pieces: true, .. } => &contexts.in_pieces,
         Spec { half_access: true, .. } => &contexts.by_two_bytes,
         _ => &contexts.machine,
     };
@@ -152,6 +161,9 @@ fn add(gpu: &Gpu, contexts: &Contexts, script: &mut Script, spec: &Spec) -> Resu
     let back = prepare_backward(&norm, spec, &step, &tensors, accumulate)?;
     for plan in [step.plan(), back.plan()] {
         check_loads(spec, plan)?;
+        if spec.pieces && plan.pieces() < 2 {
+            return Err(format!("pieces are missing: {plan}").into());
+        }
     }
     recorder.dispatch(step.dispatches());
     recorder.dispatch(back.dispatches());

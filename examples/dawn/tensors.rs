@@ -28,6 +28,15 @@ pub struct Range {
 }
 
 impl Range {
+    pub fn whole(buffer: &wgpu::Buffer) -> Self {
+        Self { buffer: buffer.clone(), offset: 0, size: buffer.size() }
+    }
+
+    /// So many bytes of it, after so many others.
+    pub fn part(&self, first: u64, size: u64) -> Self {
+        Self { buffer: self.buffer.clone(), offset: self.offset + first, size }
+    }
+
     pub fn binding(&self) -> wgpu::BufferBinding<'_> {
         let Self { buffer, offset, size } = self;
         wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) }

@@ -36,6 +36,8 @@ fn slice_sums(
     standardizes: ptr<function, Standardizes>,
     affines: ptr<function, Affines>,
 ) -> Items {
+    // Of a number of turns that no compiler knows: one that unrolls the loop 16 times takes ten times as long.
+    let segment_packets = SUMS_FAN + params.zero;
     var cursor = start;
     var all = Items();
     while cursor.left > 0u {
@@ -43,7 +45,7 @@ fn slice_sums(
         for (var i = 0u; i < SUMS_FAN && cursor.left > 0u; i++) {
             var block = Items();
             for (var j = 0u; j < SUMS_FAN && cursor.left > 0u; j++) {
-                var segment = segment_sums(&cursor, min(cursor.left, SUMS_FAN), standardizes, affines);
+                var segment = segment_sums(&cursor, min(cursor.left, segment_packets), standardizes, affines);
                 combine_items(&block, &segment);
             }
             combine_items(&large, &block);

@@ -40,7 +40,7 @@ impl Function {
             Self::Of(Activation::LeakyRelu { .. }) if v > 0.0 => v,
             Self::Of(Activation::LeakyRelu { slope }) => v * f64::from(slope),
             Self::Of(Activation::Silu) => v * sigmoid(v),
-            Self::Of(Activation::Gelu) => 0.5 * v * (1.0 + gelu_argument(v).tanh()),
+            Self::Of(Activation::Gelu) => v * gelu_share(v),
             Self::Of(Activation::Custom(_)) => panic!("{NO_TWIN}"),
         }
     }
@@ -59,9 +59,9 @@ impl Function {
             Self::Of(Activation::LeakyRelu { slope }) => dy * f64::from(slope),
             Self::Of(Activation::Silu) => dy * sigmoid(v) * (1.0 + v * (1.0 - sigmoid(v))),
             Self::Of(Activation::Gelu) => {
-                let tanh = gelu_argument(v).tanh();
-                let slope = GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * v * v);
-                dy * 0.5 * (1.0 + tanh + v * (1.0 - tanh * tanh) * slope)
+                let share = gelu_share(v);
+                let slope = 2.0 * GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * v * v);
+                dy * share * (1.0 + v * (1.0 - share) * slope)
             }
             Self::Of(Activation::Custom(_)) => panic!("{NO_TWIN}"),
         }
@@ -77,6 +77,7 @@ fn sigmoid(v: f64) -> f64 {
     1.0 / (1.0 + (-v).exp())
 }
 
-fn gelu_argument(v: f64) -> f64 {
-    GELU_SCALE * (v + GELU_CUBE * v * v * v)
+/// (1 + tanh(u)) / 2 with u = √(2/π) · (v + 0.044715 v³), in which nothing cancels.
+fn gelu_share(v: f64) -> f64 {
+    sigmoid(2.0 * GELU_SCALE * (v + GELU_CUBE * v * v * v))
 }

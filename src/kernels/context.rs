@@ -103,9 +103,10 @@ impl Context {
         slots.iter().filter(|slot| lock(slot).is_some()).count()
     }
 
-    /// Builds the pipelines of plans, for layers with a buffer of their own, tensors in
-    /// buffers of their own and, in backward, batch statistics; waits for
-    /// what the device says of them.
+    /// Builds the pipelines of plans, for layers with a buffer of their own, tensors in buffers of their own and, in backward,
+    /// batch statistics; waits for what the device says of them. Others (tensors in place or in one buffer, and the backward
+    /// of a frozen layer that learns its weight or bias) are built when a step is first prepared that needs them, since a plan
+    /// does not say where tensors lie nor which statistics normalized.
     ///
     /// Without it a pipeline is built when a step is first prepared that needs it, which then takes up to seconds. And on
     /// the web a step is prepared without an error even where the device refuses its pipeline: there, this call alone

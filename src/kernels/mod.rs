@@ -25,5 +25,6 @@ pub(crate) use params::Params;
 pub use pipeline::PipelineError;
 pub(crate) use pipeline::{Key, Pipeline};
 pub(crate) use role::Role;
+pub use sample::{pairs, pairwise};
 pub(crate) use table::Access;
 pub(crate) use variant::Variant;

@@ -95,7 +95,8 @@ impl Variant {
             let is_one = |i: &[usize]| of(i).exists();
             let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 7]].concat());
             all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
-            let sample = pairwise(&sizes, is_one).into_iter().filter(|i| i[4..] != [0; 7]);
+            let possible: Vec<_> = product(&sizes).into_iter().filter(|i| is_one(i)).collect();
+            let sample = pairwise(&possible).into_iter().filter(|i| i[4..] != [0; 7]);
             all.extend(sample.map(|i| of(&i)));
         }
         all

@@ -67,7 +67,7 @@ impl<'a> Ways<'a> {
         request: PlanRequest,
         pieces: usize,
     ) -> Result<Self, PlanError> {
-        let path = match (pieces > 1 && work.op.reduces() && work.op.applies(), request.path) {
+        let path = match (pieces > 1 && work.op.reduces() && work.applies(), request.path) {
             (true, None) => Some(Path::Split),
             (true, Some(path)) if path != Path::Split => {
                 return Err(PlanError::request(
@@ -142,9 +142,9 @@ fn buffers(work: &Work, path: Path) -> u32 {
 }
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and
-/// lavapipe compiles loops for seconds that are unrolled for more than this.
+/// Mesa 25 compiles loops for seconds that are unrolled for more than this.
 fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
-    profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet <= 128)
+    profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet <= 32)
 }
 
 /// All ways through the kernels, each with the workgroups that are best for it.

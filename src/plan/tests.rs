@@ -109,3 +109,22 @@ fn a_plan_as_text_leads_to_the_same_plan() {
         }
     }
 }
+
+/// Of several pieces, no dispatch sees all: what is summed up over them is merged, also where dz is the only gradient of a
+/// tensor.
+#[test]
+fn pieces_have_one_path_whatever_gradient_is_wanted() {
+    let profile = DeviceProfile { max_binding: 8192, ..DeviceProfile::software(8) };
+    let epilogue = Epilogue { activation: Activation::Relu, residual: true };
+    for apply in [false, true] {
+        let work = Work::from(Op::Backward { reduce: true, apply }).epilogue(epilogue);
+        let work = work.residual_gradient(ResidualGradient::Write);
+        let plan = |request| Plan::new(&profile, work, Shape::rows(1000, 8), request);
+        let chosen = plan(PlanRequest::new().splits(1)).unwrap();
+        assert_eq!((chosen.path(), chosen.pieces()), (Path::Split, 4), "{chosen}");
+        for path in [Path::Cached, Path::Persistent] {
+            let error = plan(PlanRequest::new().path(path)).unwrap_err();
+            assert!(error.to_string().contains("in several pieces"), "{error}");
+        }
+    }
+}

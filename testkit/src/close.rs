@@ -12,8 +12,9 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f64], scale: impl Fn(usize)
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let difference = (f64::from(got) - want).abs();
-        // Where nothing is added up the scale is 0, and the result is exact.
-        let error = if difference == 0.0 { 0.0 } else { difference / scale(i) };
+        // Where nothing is added up the scale is 0, and the result is exact. A NaN is a NaN.
+        let same = difference == 0.0 || (want.is_nan() && got.is_nan());
+        let error = if same { 0.0 } else { difference / scale(i) };
         assert!(
             error <= tolerance,
             "{what}[{i}]: {got} for {want}, scaled error {error:.2e} > {tolerance:e}"
@@ -36,7 +37,7 @@ pub fn assert_stored(
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let (excess, allowed) = (excess(got.into(), want, storage), tolerance * scale(i));
         assert!(
-            excess <= allowed,
+            excess <= allowed || (want.is_nan() && got.is_nan()),
             "{what}[{i}]: {got} for {want}, {excess:e} beyond rounding, {allowed:e} allowed"
         );
     }

@@ -1,25 +1,19 @@
-//! The device that all tests of a program share, and the bytes on it.
-
-use std::sync::OnceLock;
+//! The device that a test runs on, and the bytes on it.
 
 use wgpu_batchnorm::Context;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu;
 
-/// The device. Panics where there is none, and says what to install.
+use crate::shared::shared;
+
+/// The device of this thread. Panics where there is none, and says what to install.
 pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let gpu = Gpu::new().unwrap_or_else(|error| panic!("these tests need a device: {error}"));
-        eprintln!("adapter: {}", gpu.describe());
-        gpu
-    })
+    &shared().gpu
 }
 
-/// The device's context, so that each pipeline is built once for all tests.
+/// The device's context, so that each pipeline is built once for all tests on it.
 pub fn context() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(|| Context::new(&gpu().device))
+    &shared().context
 }
 
 /// All of a buffer.

@@ -3,6 +3,8 @@
 //! They use the layer mostly through [`prepare`], [`train`](mod@train) and [`layer`](mod@layer), so that a change of
 //! its interface is met in few places. How errors are scaled is decided in [`scales`] alone.
 
+#[cfg(feature = "layer")]
+pub mod ask;
 pub mod bench;
 
 #[cfg(feature = "layer")]
@@ -12,8 +14,6 @@ pub mod conformance;
 pub mod convolution;
 #[cfg(feature = "layer")]
 pub mod coverage;
-#[cfg(feature = "layer")]
-pub mod fused;
 #[cfg(feature = "layer")]
 pub mod gpu;
 #[cfg(feature = "layer")]
@@ -42,6 +42,8 @@ pub mod random;
 pub mod recording;
 #[cfg(feature = "layer")]
 pub mod scales;
+#[cfg(feature = "layer")]
+pub mod shared;
 #[cfg(feature = "layer")]
 pub mod storage;
 #[cfg(feature = "layer")]

@@ -1,47 +1,41 @@
-//! A sample of all combinations of choices: each two choices that are possible together meet.
-
-use std::collections::HashSet;
+//! A sample of combinations that are too many to be listed: each two choices that are possible together meet.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+pub use wgpu_batchnorm::{pairs, pairwise};
 
-/// Combinations drawn to learn what is possible, and each time to take the best of.
-const DRAWN: usize = 20_000;
-const TRIED: usize = 200;
+/// Combinations that are drawn for each two choices, and how many possible ones are enough.
+const DRAWN: usize = 3000;
+const ENOUGH: usize = 12;
 
-/// Combinations of one choice per dimension, each an index in 0..`sizes[dimension]`: every two choices that one of many
-/// random combinations that are valid has together are in one of these.
-pub fn pairwise(sizes: &[usize], valid: impl Fn(&[usize]) -> bool) -> Vec<Vec<usize>> {
-    let mut rng = StdRng::seed_from_u64(31);
-    let mut draw = || loop {
-        let combination: Vec<usize> = sizes.iter().map(|&size| rng.random_range(0..size)).collect();
-        if valid(&combination) {
-            return combination;
-        }
-    };
-    let mut open: HashSet<_> = (0..DRAWN).flat_map(|_| pairs(&draw())).collect();
-    let mut sample = Vec::new();
-    while !open.is_empty() {
-        let new = |combination: &Vec<usize>| pairs(combination).iter().filter(|&p| open.contains(p)).count();
-        let best = (0..TRIED).map(|_| draw()).max_by_key(new).expect("some are tried");
-        pairs(&best).iter().for_each(|pair| {
-            open.remove(pair);
-        });
-        if !sample.contains(&best) {
-            sample.push(best);
+/// Combinations of one choice per dimension, each an index in 0..`sizes[dimension]`, to take a sample of: for every two
+/// choices some that have both and are possible, where there are any among thousands.
+pub fn drawn(sizes: &[usize], possible: impl Fn(&[usize]) -> bool, seed: u64) -> Vec<Vec<usize>> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let choices: Vec<(usize, usize)> =
+        (0..sizes.len()).flat_map(|dimension| (0..sizes[dimension]).map(move |i| (dimension, i))).collect();
+    let mut all = Vec::new();
+    for &(a, of_a) in &choices {
+        for &(b, of_b) in choices.iter().filter(|(b, _)| *b > a) {
+            let draw = |_| {
+                let mut combination: Vec<usize> =
+                    sizes.iter().map(|&size| rng.random_range(0..size)).collect();
+                (combination[a], combination[b]) = (of_a, of_b);
+                combination
+            };
+            all.extend((0..DRAWN).map(draw).filter(|c| possible(c)).take(ENOUGH));
         }
     }
-    sample
+    all
 }
 
-/// Every two choices of a combination, each with its dimension.
-fn pairs(combination: &[usize]) -> Vec<[(usize, usize); 2]> {
-    let choices: Vec<_> = combination.iter().copied().enumerate().collect();
-    choices.iter().flat_map(|&a| choices[a.0 + 1..].iter().map(move |&b| [a, b])).collect()
+/// A sample of all that are possible.
+pub fn sample(sizes: &[usize], possible: impl Fn(&[usize]) -> bool) -> Vec<Vec<usize>> {
+    pairwise(&drawn(sizes, possible, 31))
 }
 
 #[test]
 fn each_two_meet() {
-    let sample = pairwise(&[3, 4, 2, 5], |c| c[0] != 1 || c[1] != 2);
+    let sample = sample(&[3, 4, 2, 5], |c| c[0] != 1 || c[1] != 2);
     let met = |a: usize, b: usize| sample.iter().any(|c| (c[0], c[1]) == (a, b));
     assert!((0..3).all(|a| (0..4).all(|b| met(a, b) == (a != 1 || b != 2))));
     assert!((0..4).all(|b| (0..5).all(|d| sample.iter().any(|c| (c[1], c[3]) == (b, d)))));

@@ -4,30 +4,61 @@ use wgpu_batchnorm::{Path, PlanRequest, Shape, View};
 
 use crate::layout::Layout;
 
-/// Every plan a shape can take: all paths, views, packets, and several workgroup sizes, tiles and splits.
+/// A plan of each path in each view and packet, and the default one. Workgroups that share a feature and workgroups that
+/// do not take turns, so that few pipelines have to be compiled.
 pub fn plans(shape: Shape) -> Vec<PlanRequest> {
-    let inner = Layout::of(shape).inner as u64;
-    let views: &[View] = if inner == 1 { &[View::Rows, View::Planes] } else { &[View::Planes] };
     let mut all = vec![PlanRequest::default()];
-    for &view in views {
-        let line = if view == View::Rows { shape.features().into() } else { inner };
-        for packet in [1u32, 4, 16].into_iter().filter(|&packet| line % u64::from(packet) == 0) {
-            let of_workgroup = |workgroup| {
-                let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
-                tiles(view, workgroup)
-                    .into_iter()
-                    .map(move |tile| tile.map_or(request, |tile| request.tile(tile)))
-            };
-            for request in [1, 8, 64].into_iter().flat_map(of_workgroup) {
-                all.push(request.path(Path::Cached));
-                let split = request.path(Path::Split);
-                all.extend([split, split.splits(1), split.splits(3)]);
+    for (turn, (view, packet)) in packets(shape).into_iter().enumerate() {
+        let of_workgroup = |workgroup, turn: usize| {
+            let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
+            let even = turn.is_multiple_of(2);
+            match view {
+                View::Rows if even => request.tile(2),
+                View::Rows => request,
+                _ => request.tile(if even { 1 } else { workgroup }),
             }
-            let persistent = [8, 32, 256].into_iter().flat_map(of_workgroup);
-            all.extend(persistent.filter(|request| holds(shape, request)).map(|r| r.path(Path::Persistent)));
-        }
+        };
+        all.push(of_workgroup(8, turn).path(Path::Cached));
+        all.push(of_workgroup(8, turn + 1).path(Path::Split).splits(3));
+        let persistent = [turn, turn + 1].map(|turn| of_workgroup(32, turn));
+        let held = persistent.into_iter().find(|request| holds(shape, request));
+        all.extend(held.map(|request| request.path(Path::Persistent)));
     }
     all
+}
+
+/// Every plan a shape can take: all paths, views, packets, and several workgroup sizes, tiles and splits. Hundreds of
+/// pipelines, for exhaustive tests.
+pub fn all_plans(shape: Shape) -> Vec<PlanRequest> {
+    let mut all = vec![PlanRequest::default()];
+    for (view, packet) in packets(shape) {
+        let of_workgroup = |workgroup| {
+            let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
+            tiles(view, workgroup)
+                .into_iter()
+                .map(move |tile| tile.map_or(request, |tile| request.tile(tile)))
+        };
+        for request in [1, 8, 64].into_iter().flat_map(of_workgroup) {
+            all.push(request.path(Path::Cached));
+            let split = request.path(Path::Split);
+            all.extend([split, split.splits(1), split.splits(3)]);
+        }
+        let persistent = [8, 32, 256].into_iter().flat_map(of_workgroup);
+        all.extend(persistent.filter(|request| holds(shape, request)).map(|r| r.path(Path::Persistent)));
+    }
+    all
+}
+
+/// The views of a shape, each with the packets that it can be read in.
+fn packets(shape: Shape) -> Vec<(View, u32)> {
+    let inner = Layout::of(shape).inner as u64;
+    let views: &[View] = if inner == 1 { &[View::Rows, View::Planes] } else { &[View::Planes] };
+    let of_view = |&view: &View| {
+        let line = if view == View::Rows { shape.features().into() } else { inner };
+        let packets = [1u32, 4, 16].into_iter().filter(move |&packet| line % u64::from(packet) == 0);
+        packets.map(move |packet| (view, packet))
+    };
+    views.iter().flat_map(of_view).collect()
 }
 
 /// Invocations of a workgroup that share all of a feature, or none; in rows, as many side by side as the row has, or two.

@@ -1,26 +1,34 @@
 //! Contexts of the shared device that plan for a class of devices, whatever the device is.
 
-use std::sync::OnceLock;
-
 use wgpu_batchnorm::{Context, ContextOptions, Costs, DeviceProfile, GpuCosts, SoftwareCosts};
 
 use crate::gpu::gpu;
+use crate::shared::shared;
 
 /// What is planned for a software adapter and for a GPU, with the limits of the shared device; each pipeline is built once
 /// for all tests.
 pub fn contexts() -> &'static [(&'static str, Context); 2] {
-    static CONTEXTS: OnceLock<[(&str, Context); 2]> = OnceLock::new();
-    CONTEXTS.get_or_init(|| {
+    shared().classes.get_or_init(|| {
         let costs =
             [("software", Costs::Software(SoftwareCosts::LAVAPIPE)), ("GPU", Costs::Gpu(GpuCosts::DISCRETE))];
         costs.map(|(name, costs)| (name, with_costs(costs)))
     })
 }
 
+/// What is planned for the shared device with as many storage buffers to a dispatch as every WebGPU device binds.
+pub fn webgpu() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        let device = &gpu().device;
+        let mut profile = DeviceProfile::of(device);
+        profile.max_storage_buffers = 8;
+        Context::with_options(device, ContextOptions::default().profile(profile))
+    })
+}
+
 /// Contexts whose kernels access float16 by two bytes, where the shared device can, and by atomics.
 pub fn by_half_access() -> &'static [(&'static str, Context)] {
-    static CONTEXTS: OnceLock<Vec<(&str, Context)>> = OnceLock::new();
-    CONTEXTS.get_or_init(|| {
+    shared().half_accesses.get_or_init(|| {
         let device = &gpu().device;
         let with = |half_access| {
             let mut profile = DeviceProfile::of(device);

@@ -1,6 +1,6 @@
 //! Activations at the ends of float32, at NaN, and of the caller's own.
 
-use testkit::fused::{Ask, CUSTOM, Fused, Mode, Placement, Wanted};
+use testkit::ask::{Ask, Asked, CUSTOM, Mode, Placement, Wanted};
 use testkit::gpu::{context, gpu, values, whole};
 use testkit::layer::{descriptor, layer};
 use testkit::plans::paths;
@@ -107,7 +107,7 @@ fn smooth_activations_of_large_values() {
 fn smooth_activations_are_accurate() {
     let v: Vec<f32> = (-3000..=3000).map(|k| k as f32 * 0.004).collect();
     for activation in [Activation::Silu, Activation::Gelu] {
-        let twin = testkit::fused::twin(activation);
+        let twin = testkit::ask::twin(activation);
         let [y, dx] = evaluate(&v, &vec![1.0; v.len()], activation, None);
         for ((&v, y), dx) in v.iter().zip(&y).zip(&dx) {
             let (want, slope) = (twin.value(v.into()), twin.gradient(v.into(), 1.0));
@@ -122,9 +122,9 @@ fn smooth_activations_are_accurate() {
 fn finite_differences_of_a_custom_activation() {
     let shape = Shape::rows(6, 3);
     for plan in paths() {
-        let fused = Fused::new(Ask { plan, ..Ask::new(shape, CUSTOM, true) });
-        let got = fused.run();
-        let (x, z, dy) = fused.inputs();
+        let asked = Asked::new(Ask { plan, ..Ask::new(shape, CUSTOM, true) });
+        let got = asked.run();
+        let (x, z, dy) = asked.inputs();
         let state = state(3, 901);
         let loss = |x: &[f32], z: &[f32], state: &State| -> f64 {
             let norm = layer(&descriptor(3), state);
@@ -279,7 +279,7 @@ fn warming_up() {
         placement: Placement::Disjoint,
         ..Ask::new(shape, Activation::Relu, true)
     };
-    let fused = Fused::new_in(&context, ask).unwrap();
-    assert_eq!(context.pipelines(), built + fused.backward.plan().dispatches());
+    let asked = Asked::new_in(&context, ask).unwrap();
+    assert_eq!(context.pipelines(), built + asked.backward().plan().dispatches());
     assert_eq!(self::context().profile(), context.profile());
 }

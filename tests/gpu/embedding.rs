@@ -5,6 +5,7 @@ use testkit::gpu::{gpu, values, whole};
 use testkit::layer::{descriptor, layer, read_state};
 use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
+use testkit::shared::device_of_thread;
 use testkit::train::train;
 use testkit::{kernel, prepare};
 use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, PlanRequest, Shape, cpu};
@@ -115,8 +116,13 @@ fn contexts_and_layers_work_from_several_threads() {
     let (x, dy, before) = (tensor(shape, 96), tensor(shape, 97), state(16, 98));
     let run = || train(&layer(&descriptor(16), &before), shape, &x, &dy, PlanRequest::default());
     let want = run();
+    let device = device_of_thread();
+    let on_device = || {
+        device.enter();
+        run()
+    };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(on_device)).collect();
         assert!(threads.into_iter().all(|thread| thread.join().unwrap() == want));
     });
 }

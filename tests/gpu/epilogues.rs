@@ -1,69 +1,15 @@
-//! Epilogues: y = activation(bn(x) + z) and its gradients, against the CPU twin, by every choice beside every other one.
+//! Epilogues: y = activation(bn(x) + z) and its gradients, against the CPU twin; every choice beside every other one is in
+//! combinations.rs.
 
-use testkit::close::{assert_close, max_abs};
-use testkit::fused::{ACTIVATIONS, Ask, CUSTOM, Fused, Mode, PLACEMENTS, Placement, Wanted};
-use testkit::gpu::{context, gpu, values, whole};
+use testkit::ask::{Ask, Asked, CUSTOM, Mode, PLACEMENTS, Placement, Wanted};
+use testkit::gpu::{context, gpu, whole};
 use testkit::layer::{descriptor, layer};
-use testkit::pairwise::pairwise;
-use testkit::plans::{of_path, paths};
-use testkit::random::{state, tensor};
-use testkit::scales::{BACKWARD, FORWARD};
+use testkit::plans::{paths, without_path};
+use testkit::random::state;
 use wgpu_batchnorm::{
-    Activation, Backward, BatchNorm, Context, ContextOptions, DeviceProfile, LayerBuffers, Path, PlanError,
-    PlanRequest, PreActivation, PrepareError, Shape, StorageType, Tensor, Training, View, cpu,
+    Activation, BatchNorm, Context, ContextOptions, DeviceProfile, LayerBuffers, Path, PlanError,
+    PlanRequest, PrepareError, Shape, StorageType, Tensor, Training,
 };
-
-const WANTED: [Wanted; 5] = [
-    Wanted { dx: true, dz: true, learns: true },
-    Wanted { dx: true, dz: false, learns: true },
-    Wanted { dx: false, dz: true, learns: true },
-    Wanted { dx: false, dz: true, learns: false },
-    Wanted { dx: true, dz: true, learns: false },
-];
-
-const BY: [Option<PreActivation>; 3] =
-    [None, Some(PreActivation::Recomputed), Some(PreActivation::SignOfOutput)];
-
-/// A shape of a view and packet width whose tiles are not full, and of which an invocation can hold a feature.
-fn shape(view: View, packet: u32) -> Shape {
-    match view {
-        View::Rows => Shape::rows(29, 5 * packet),
-        _ => Shape::channels_first(7, 5, &[3 * packet]),
-    }
-}
-
-/// What a combination of choices asks for; nothing where it is not possible.
-fn ask(choices: &[usize]) -> Option<Ask> {
-    let (view, packet) = ([View::Planes, View::Rows][choices[0] / 3], [1, 4, 8][choices[0] % 3]);
-    let storage = StorageType::ALL[choices[9]];
-    // 16 float32, but 8 values of 16 bits.
-    let packet = if packet == 8 && storage == StorageType::Float32 { 16 } else { packet };
-    let activation = ACTIVATIONS[choices[1]];
-    let plan = of_path([Path::Cached, Path::Persistent, Path::Split][choices[2]]).view(view).packet(packet);
-    let ask = Ask {
-        placement: PLACEMENTS[choices[4]],
-        mode: [Mode::Training, Mode::Frozen, Mode::Evaluation][choices[5]],
-        wanted: WANTED[choices[6]],
-        by: BY[choices[7]],
-        storage,
-        accumulate: choices[8] == 1,
-        plan,
-        ..Ask::new(shape(view, packet), activation, choices[3] == 1)
-    };
-    let by_sign = matches!(activation, Activation::Relu | Activation::LeakyRelu { slope: 0.01 });
-    let possible = ask.is_possible() && (by_sign || ask.by != Some(PreActivation::SignOfOutput));
-    possible.then_some(ask)
-}
-
-#[test]
-fn each_choice_beside_each_other() {
-    let sizes = [6, ACTIVATIONS.len(), 3, 2, 4, 3, WANTED.len(), 3, 2, 3];
-    let sample = pairwise(&sizes, |choices| ask(choices).is_some());
-    assert!((42..90).contains(&sample.len()), "{}", sample.len());
-    for ask in sample.iter().filter_map(|choices| ask(choices)) {
-        Fused::new(ask).check();
-    }
-}
 
 /// As planned for a GPU: workgroups of up to 256, few features over many workgroups.
 #[test]
@@ -76,7 +22,7 @@ fn plans_of_a_gpu() {
         (Shape::channels_first(40, 130, &[7, 7]), Activation::Gelu, false),
         (Shape::channels_last(5, &[9, 7], 20), Activation::LeakyRelu { slope: 0.2 }, true),
     ] {
-        Fused::new_in(&context, Ask::new(shape, activation, residual)).unwrap().check();
+        Asked::new_in(&context, Ask::new(shape, activation, residual)).unwrap().check();
     }
 }
 
@@ -85,10 +31,10 @@ fn rebound_steps() {
     for placement in PLACEMENTS {
         for (mode, plan) in [(Mode::Training, paths()[2]), (Mode::Evaluation, PlanRequest::default())] {
             let ask = Ask::new(Shape::rows(29, 20), Activation::Silu, true);
-            let mut fused = Fused::new(Ask { placement, mode, plan, ..ask });
-            fused.run();
-            fused.rebind();
-            fused.check();
+            let mut asked = Asked::new(Ask { placement, mode, plan, ..ask });
+            asked.run();
+            asked.rebind();
+            asked.check();
         }
     }
 }
@@ -104,42 +50,9 @@ fn in_pieces() {
         for shape in [Shape::rows(1000, 20), Shape::channels_first(77, 3, &[10, 10])] {
             let storage = StorageType::ALL[k % 3];
             let ask = Ask { placement, storage, ..Ask::new(shape, activations[k], true) };
-            let fused = Fused::new_in(&context, ask).unwrap();
-            assert!(fused.forward.plan().pieces() > 1, "{}", fused.forward.plan());
-            fused.check();
-        }
-    }
-}
-
-/// Virtual batches: as the twin gets by calling in turn.
-#[test]
-fn of_virtual_batches() {
-    let (whole_shape, shape) = (Shape::rows(21, 20), Shape::rows(7, 20));
-    let [x, z, dy] = [921, 922, 923].map(|seed| tensor(whole_shape, seed));
-    let norm = layer(&descriptor(20), &state(20, 924));
-    let [xb, zb, dyb] = [&x, &z, &dy].map(|values| gpu().upload(values));
-    let [y, dx, dz] = std::array::from_fn(|_| gpu().empty(x.len()));
-    let training = Training::new(whole(&xb), whole(&y)).activation(Activation::Gelu).residual(whole(&zb));
-    let forward = norm.prepare_training(whole_shape, training.virtual_batch(7)).unwrap();
-    let backward = Backward::of(whole(&dyb)).input_gradient(whole(&dx)).residual_gradient(whole(&dz));
-    let backward = norm.prepare_backward(&forward, backward).unwrap();
-    gpu()
-        .run(|pass| {
-            forward.record(pass);
-            backward.record(pass);
-        })
-        .unwrap();
-    let got = [&y, &dx, &dz].map(values);
-    for batch in 0..3 {
-        let of = |all: &[f32]| all[batch * 140..(batch + 1) * 140].to_vec();
-        let [x, z, dy] = [&x, &z, &dy].map(|values| of(values));
-        let options = cpu::Options::default().activation(Activation::Gelu).residual(&z);
-        let mut twin = cpu::Layer::with_state(&descriptor(20), &state(20, 924));
-        let cpu::Forward { y, saved, .. } = cpu::train(&x, shape, &mut twin, &options);
-        let cpu::Gradients { dx, dz, .. } = cpu::backward(&x, &dy, shape, &saved, &options);
-        for ((got, want), tolerance) in got.iter().zip([y, dx, dz]).zip([FORWARD, BACKWARD, BACKWARD]) {
-            let largest = max_abs(&want);
-            assert_close(&format!("virtual batch {batch}"), &of(got), &want, |_| largest, tolerance);
+            let asked = Asked::new_in(&context, ask).unwrap();
+            assert!(asked.forward().plan().pieces() > 1, "{}", asked.forward().plan());
+            asked.check();
         }
     }
 }
@@ -150,9 +63,9 @@ fn a_frozen_relu_in_place_needs_no_copy() {
     let shape = Shape::rows(29, 20);
     let wanted = Wanted { dx: true, dz: false, learns: false };
     let ask = Ask { mode: Mode::Frozen, wanted, ..Ask::new(shape, Activation::Relu, false) };
-    let fused = Fused::new(ask);
-    assert_eq!(fused.backward.plan().kept(), [Tensor::Output]);
-    Fused::new(Ask { placement: Placement::InPlace, ..ask }).check();
+    let asked = Asked::new(ask);
+    assert_eq!(asked.backward().plan().kept(), [Tensor::Output]);
+    Asked::new(Ask { placement: Placement::InPlace, ..ask }).check();
 }
 
 /// Which tensors of the forward step a backward reads, and what that costs.
@@ -172,8 +85,8 @@ fn what_must_stay_alive() {
         (CUSTOM, true, vec![x, z]),
     ] {
         let plan = PlanRequest::new().path(Path::Cached);
-        let fused = Fused::new(Ask { plan, ..Ask::new(shape, activation, residual) });
-        let (forward, backward) = (fused.forward.plan(), fused.backward.plan());
+        let asked = Asked::new(Ask { plan, ..Ask::new(shape, activation, residual) });
+        let (forward, backward) = (asked.forward().plan(), asked.backward().plan());
         assert_eq!(backward.kept(), kept, "{activation:?}, {residual}");
         assert_eq!(forward.kept(), []);
         let names: Vec<String> = kept.iter().map(Tensor::to_string).collect();
@@ -190,11 +103,12 @@ fn what_must_stay_alive() {
 fn no_dispatch_is_added() {
     for plan in paths() {
         for mode in [Mode::Training, Mode::Frozen, Mode::Evaluation] {
+            let plan = if mode == Mode::Evaluation { without_path(plan) } else { plan };
             let plain = Ask { mode, plan, ..Ask::new(Shape::rows(29, 20), Activation::Identity, false) };
             let fused = Ask { mode, plan, ..Ask::new(Shape::rows(29, 20), Activation::Relu, true) };
-            let [plain, fused] = [plain, fused].map(Fused::new);
-            assert_eq!(plain.forward.plan().dispatches(), fused.forward.plan().dispatches());
-            assert_eq!(plain.backward.plan().dispatches(), fused.backward.plan().dispatches());
+            let [plain, fused] = [plain, fused].map(Asked::new);
+            assert_eq!(plain.forward().plan().dispatches(), fused.forward().plan().dispatches());
+            assert_eq!(plain.backward().plan().dispatches(), fused.backward().plan().dispatches());
         }
     }
 }

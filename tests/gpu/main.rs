@@ -10,6 +10,7 @@ mod buffers;
 mod checkpoint_fuzz;
 mod checkpoints;
 mod checks;
+mod combinations;
 mod counting;
 mod coverage;
 mod determinism;

@@ -292,6 +292,7 @@ fn pieces_are_rebound() {
 
 /// A gigabyte in four buffers, as large as every WebGPU device makes them, of which it binds an eighth each time.
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn a_gigabyte_under_the_default_limits() {
     const BUFFERS: u32 = 4;
     let small = Small::new(wgpu::Limits::default());

@@ -8,6 +8,7 @@ use testkit::gpu::{gpu, whole};
 use testkit::layer::{descriptor, layer_in};
 use testkit::prepare::{self, Gradients};
 use testkit::random::{state, tensor};
+use testkit::shared::device_of_thread;
 use testkit::train::train;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
@@ -64,10 +65,12 @@ fn several_threads_prepare_at_the_same_time() {
         let norm = layer_in(context, &descriptor(shape.features()), &before);
         train(&norm, shape, &x, &dy, PlanRequest::new().path(Path::Split).packet(1))
     };
+    let device = device_of_thread();
     let got = std::thread::scope(|scope| {
         let (context, barrier) = (&context, &barrier);
         let threads = shapes.map(|shape| {
             scope.spawn(move || {
+                device.enter();
                 barrier.wait();
                 // Other threads may ask meanwhile.
                 assert!(context.pipelines() < 100);

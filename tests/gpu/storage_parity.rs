@@ -1,7 +1,5 @@
 //! 16-bit storage against the CPU reference: a result is the truth rounded once, up to the bounds of float32.
 
-use super::properties::shape;
-use proptest::prelude::*;
 use testkit::close::{assert_close, assert_state, assert_stored};
 use testkit::gpu::{gpu, whole};
 use testkit::layer::{descriptor, layer_in, read_state};
@@ -65,15 +63,21 @@ fn plans(view: View, packet: u32) -> Vec<(Shape, PlanRequest)> {
     paths.map(with).to_vec()
 }
 
+/// Both types where packets are single, else one of them in turn: which bits a value has makes no other difference to a kernel
+/// than in its loads and stores, all of which tests/gpu/storage_coverage.rs runs.
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn every_path_view_and_packet() {
-    for storage in HALVES {
-        for view in [View::Planes, View::Rows] {
-            for packet in [1, 4, 8, 16] {
-                for (shape, plan) in plans(view, packet) {
-                    for (_, context) in by_half_access().iter().take(if packet == 1 { 2 } else { 1 }) {
-                        check(context, storage, shape, plan);
-                    }
+    let frames = [View::Planes, View::Rows].into_iter().flat_map(|view| [1, 4, 8, 16].map(|p| (view, p)));
+    for (k, (view, packet)) in frames.enumerate() {
+        for (i, (shape, plan)) in plans(view, packet).into_iter().enumerate() {
+            if packet > 1 {
+                check(&by_half_access()[0].1, HALVES[(k + i) % 2], shape, plan);
+                continue;
+            }
+            for (_, context) in by_half_access() {
+                for storage in HALVES {
+                    check(context, storage, shape, plan);
                 }
             }
         }
@@ -155,6 +159,7 @@ fn in_turn(context: &Context, storage: StorageType, shape: Shape, plan: PlanRequ
 }
 
 #[test]
+#[ignore = "exhaustive: make exhaustive"]
 fn plans_by_default() {
     for (_, context) in contexts() {
         for storage in HALVES {
@@ -172,15 +177,6 @@ fn plans_by_default() {
                 check(context, storage, shape, PlanRequest::default());
             }
         }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn any_shape(shape in shape(), storage in prop::sample::select(&HALVES[..]), way in any::<prop::sample::Index>()) {
-        check(&way.get(by_half_access()).1, storage, shape, PlanRequest::default());
     }
 }
 

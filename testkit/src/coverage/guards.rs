@@ -29,10 +29,15 @@ pub struct Guarded {
 impl Guarded {
     /// Ranges of so many words, each in a buffer of its own, or all in one.
     pub fn new(one_buffer: bool, lens: &[usize]) -> Self {
+        Self::with_margin(one_buffer, GUARD, lens)
+    }
+
+    /// The same with so many words before the first range of a buffer.
+    pub fn with_margin(one_buffer: bool, margin: usize, lens: &[usize]) -> Self {
         let (mut ranges, mut sizes) = (Vec::new(), Vec::new());
         for &len in lens {
             if sizes.is_empty() || !one_buffer {
-                sizes.push(GUARD);
+                sizes.push(margin);
             }
             let buffer = sizes.len() - 1;
             ranges.push(Range { buffer, begin: sizes[buffer], len });

@@ -10,4 +10,4 @@ pub mod guards;
 pub mod indices;
 pub mod positions;
 pub mod rig;
-mod steps;
+pub(crate) mod steps;

@@ -57,11 +57,11 @@ pub struct Rig {
     mask: Option<Masked>,
 }
 
-fn weight(c: usize) -> f32 {
+pub(crate) fn weight(c: usize) -> f32 {
     2.0 + (c % 3) as f32
 }
 
-fn bias(c: usize) -> f32 {
+pub(crate) fn bias(c: usize) -> f32 {
     (c % 5) as f32 - 2.0
 }
 

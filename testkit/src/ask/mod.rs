@@ -1,6 +1,18 @@
-//! What a step with an epilogue and its backward are asked for.
+//! A step and its backward with any options, run once and held against the CPU twin.
 
-use wgpu_batchnorm::{Activation, CustomActivation, PlanRequest, PreActivation, Shape, StorageType, cpu};
+mod parts;
+mod refusal;
+mod requests;
+mod steps;
+mod tensors;
+mod truth;
+
+use wgpu_batchnorm::{
+    Activation, CustomActivation, MaskKind, PlanRequest, PreActivation, Shape, StorageType, cpu,
+};
+
+pub use refusal::{Refusal, refusal};
+pub use steps::{Asked, Got};
 
 /// v + v / (2 + 2v²), as a caller would give it: of functions that every device computes to the last bits, which WGSL does not
 /// ask of sin or exp.
@@ -35,7 +47,7 @@ pub fn twin(activation: Activation) -> cpu::Function {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     Disjoint,
-    /// All tensors in one buffer.
+    /// Everything in one buffer.
     SameBuffer,
     /// y takes the place of x, and dx that of dy. Backward gets a copy of x, where it reads it.
     InPlace,
@@ -66,6 +78,18 @@ pub struct Wanted {
 
 pub const ALL: Wanted = Wanted { dx: true, dz: true, learns: true };
 
+/// How the batch is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    Whole,
+    /// Each tensor lies in two ranges, and so is cut into pieces.
+    Ranges,
+    /// Statistics of so many examples at a time.
+    Virtual(u32),
+    /// Moments and gradient sums of parts, of which one has no example, merged by steps of their own.
+    Parts,
+}
+
 /// A step and its backward.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
@@ -79,6 +103,19 @@ pub struct Ask {
     pub storage: StorageType,
     /// Whether dz, and the gradients of weight and bias, are added to.
     pub accumulate: bool,
+    pub mask: Option<MaskKind>,
+    pub batch: Batch,
+    /// Whether features are skipped whose statistics are not finite. Then there is one.
+    pub guard: bool,
+    /// The flag that the device reads, where there is one.
+    pub flag: Option<u32>,
+    /// Whether tensors are of whole numbers, and running statistics leave them so: then results have no error. Not for a
+    /// step of which batch statistics are a part, nor for activations that are curved.
+    pub exact: bool,
+    /// Bytes before each tensor in its buffer.
+    pub offset: u32,
+    pub seed: u64,
+    /// Its path is that of the forward step and, but of an evaluation, of a backward that has a choice.
     pub plan: PlanRequest,
 }
 
@@ -94,15 +131,36 @@ impl Ask {
             by: None,
             storage: StorageType::Float32,
             accumulate: false,
+            mask: None,
+            batch: Batch::Whole,
+            guard: false,
+            flag: None,
+            exact: false,
+            offset: 256,
+            seed: 900,
             plan: PlanRequest::default(),
         }
     }
 
-    /// Whether the placement and the gradients are possible.
-    pub fn is_possible(&self) -> bool {
-        let dz = self.residual || !self.wanted.dz;
-        let place = self.residual || self.placement != Placement::ResidualInPlace;
-        let adds = !(self.accumulate && self.wanted.dz && self.placement == Placement::ResidualInPlace);
-        dz && place && adds
+    /// Whether the path is its backward's, too: where the batch is reduced and a tensor written.
+    pub(crate) fn backward_has_path(&self) -> bool {
+        let Wanted { dx, dz, learns } = self.wanted;
+        let reduces = learns || (dx && self.mode == Mode::Training);
+        reduces && (dx || dz) && self.mode != Mode::Evaluation
+    }
+
+    /// Examples of each range or part that the tensors lie in.
+    pub(crate) fn cuts(&self) -> Vec<u32> {
+        let batch = self.shape.batch();
+        match self.batch {
+            Batch::Whole | Batch::Virtual(_) => vec![batch],
+            // Of whatever shape, so many examples end aligned.
+            Batch::Ranges if batch > 128 => vec![128, batch - 128],
+            Batch::Ranges => vec![batch],
+            Batch::Parts => {
+                let third = batch / 3;
+                vec![third, 0, third, batch - 2 * third]
+            }
+        }
     }
 }
