@@ -4,17 +4,20 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
-.PHONY: mpi-lock mpi-test mpi-lint mpi-cost release-check licences
+.PHONY: help vulkan test exhaustive snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
+	@echo "make exhaustive   run the tests of all combinations, which make test leaves out"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU"
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
 	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
 	@echo "                  builds burn, in 20 minutes"
+	@echo "make burn-test    test the module for burn (burn/), without fusion and with; builds burn twice, in 30 minutes"
+	@echo "make burn-bench   measure it beside burn's own layer (ARGS=part of a tensor's name)"
 	@echo "make check        formatting, lints, documentation and the package"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
@@ -32,6 +35,10 @@ vulkan:
 
 test: vulkan
 	cargo test --workspace
+
+# The tests of all combinations, which make test names and leaves out.
+exhaustive: vulkan
+	cargo test --workspace --test gpu -- --ignored
 
 snippet: vulkan
 	scripts/snippet.sh
@@ -57,6 +64,7 @@ format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path peers/Cargo.toml --check
 	cargo fmt --manifest-path mpi/Cargo.toml --check
+	cargo fmt --manifest-path burn/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
@@ -82,7 +90,7 @@ dawn: vulkan
 
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
-	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu -- --include-ignored
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each item of the standard library is stable, and
 # rustfmt refuses let chains (Rust 1.88) in any edition before 2024.
@@ -117,3 +125,14 @@ licences:
 
 release-check:
 	scripts/release.sh
+
+# What burn has by default is fusion and autotune. Doing without both is another build of it.
+BURN_DEFAULTS := --features fusion,autotune
+
+burn-test: vulkan
+	cargo test --manifest-path burn/Cargo.toml
+	cargo test --manifest-path burn/Cargo.toml $(BURN_DEFAULTS)
+
+# In the profile of the tests, so that burn is built once.
+burn-bench: vulkan
+	cargo bench --profile dev --manifest-path burn/Cargo.toml $(BURN_DEFAULTS) --bench beside_burn -- $(ARGS)

@@ -5,7 +5,7 @@ use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::Forward;
 use super::{Backward, BatchNorm, ForwardStep, PrepareError, Statistics, Step};
-use crate::kernels::Params;
+use crate::kernels::{Params, Role};
 use crate::plan::{Op, Plan, Work};
 use crate::tensor::{Bound, Tensor};
 
@@ -47,10 +47,11 @@ impl BackwardStep {
         forward: &ForwardStep,
         backward: Backward<'_>,
     ) -> Result<(), PrepareError> {
-        let forward = forward.forward();
         if layer.id != self.id {
             return Err(PrepareError::OtherLayer);
         }
+        let saved = layer.saved_before(forward, &backward)?;
+        let forward = forward.forward().with_saved(saved.as_ref());
         let tensors = layer.backward_tensors(&forward, &backward, |_| self.plan().work(), &self.other)?;
         BoundMask::check_kind(tensors.mask.as_ref(), self.plan().work().mask)?;
         for ((tensor, required), (_, given)) in self.gradients.into_iter().zip(tensors.gradients()) {
@@ -110,7 +111,8 @@ impl BatchNorm {
         part: Option<Op>,
         other: Other,
     ) -> Result<BackwardStep, PrepareError> {
-        let forward = forward.forward();
+        let saved = self.saved_before(forward, &backward)?;
+        let forward = forward.forward().with_saved(saved.as_ref());
         let of_part = |work: Work| Work { op: part.unwrap_or(work.op), ..work };
         let tensors = self.backward_tensors(&forward, &backward, of_part, &other)?;
         let all = tensors.all().map(|(_, tensor)| tensor);
@@ -176,6 +178,17 @@ impl BatchNorm {
         }
         tensors.check_gradients(forward, accumulate, other)?;
         Ok(tensors)
+    }
+
+    /// What an earlier run of the forward step saved, checked.
+    fn saved_before(
+        &self,
+        forward: &ForwardStep,
+        backward: &Backward<'_>,
+    ) -> Result<Option<(Role, Bound)>, PrepareError> {
+        let Some(saved) = &backward.saved else { return Ok(None) };
+        let bound = self.bound(Tensor::SavedStatistics, saved, forward.saved_bytes(self))?;
+        Ok(Some((Role::Saved, bound)))
     }
 
     /// The mask as backward reads it.

@@ -147,6 +147,9 @@ impl Forward<'_> {
         output_gradient: &BoundTensor,
     ) -> Result<BoundTensor, PrepareError> {
         let tensor = forwards.tensor();
+        if self.elsewhere {
+            return given.ok_or(PrepareError::NotGiven { tensor });
+        }
         let kept = given.unwrap_or_else(|| forwards.clone());
         if tensor != Tensor::Output && kept.overlaps(self.output) {
             return Err(match forwards.same_ranges(self.output) {

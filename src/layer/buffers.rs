@@ -6,7 +6,7 @@ use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use super::{BatchNormDescriptor, DescriptorError};
 use crate::kernels::{Context, Role};
 use crate::plan::vector_stride;
-use crate::tensor::{Bound, Tensor};
+use crate::tensor::{BindingLimits, Bound, Tensor};
 
 /// Buffers of the caller's for some of a layer's vectors, each of C float32 (u32 for the count of batches): a framework's,
 /// or ranges of an arena. They need the usage `STORAGE`, and `COPY_SRC` and `COPY_DST` for
@@ -125,6 +125,28 @@ impl Vectors {
         let skipped = all.pop().expect("six vectors");
         let all = all.try_into().expect("five vectors beside it");
         Ok(Self { own, all, skipped })
+    }
+
+    /// Puts other ranges in the place of those of the caller's. Nothing changes where it fails.
+    pub fn rebind(
+        &mut self,
+        limits: &BindingLimits,
+        buffers: &LayerBuffers<'_>,
+    ) -> Result<(), DescriptorError> {
+        let LayerBuffers { weight, bias, running_mean, running_var, num_batches_tracked } = buffers;
+        let given = [weight, bias, running_mean, running_var, num_batches_tracked];
+        let mut all = self.all.clone();
+        for (vector, binding) in all.iter_mut().zip(given) {
+            let Some(binding) = binding else { continue };
+            let Bound { tensor, bytes, ref buffer, .. } = vector.bound;
+            match (vector.has, *buffer == self.own) {
+                (false, _) => return Err(DescriptorError::NoParameter { tensor }),
+                (true, true) => return Err(DescriptorError::LayersOwn { tensor }),
+                (true, false) => vector.bound = Bound::new(limits, tensor, binding, bytes)?,
+            }
+        }
+        self.all = all;
+        Ok(())
     }
 
     /// What steps bind: every vector and, where all of them are the layer's own, all as one.

@@ -44,6 +44,12 @@ pub enum DescriptorError {
     /// A buffer of the caller's for one of the layer's vectors cannot be used.
     #[error(transparent)]
     Binding(#[from] BindingError),
+    /// Another buffer is given for a vector that is in the layer's own buffer.
+    #[error("{tensor}: the vector is in the layer's own buffer: give with_buffers one of yours")]
+    LayersOwn {
+        /// The vector.
+        tensor: Tensor,
+    },
     /// A buffer is given for a vector that the layer does not have.
     #[error("{tensor}: the descriptor says that the layer has none")]
     NoParameter {
@@ -101,6 +107,14 @@ pub enum PrepareError {
     )]
     Overwritten {
         /// [`Tensor::Input`] or [`Tensor::Residual`].
+        tensor: Tensor,
+    },
+    /// Backward is of another run of the forward step, and reads a tensor of that run.
+    #[error(
+        "{tensor}: Backward::saved is of another run of the step: pass the tensor of that run, with Backward::{tensor}"
+    )]
+    NotGiven {
+        /// [`Tensor::Input`], [`Tensor::Residual`] or [`Tensor::Output`].
         tensor: Tensor,
     },
     /// A gradient of the residual is asked for, of a forward step that has none.

@@ -46,7 +46,9 @@ impl ForwardStep {
 
     /// Binds other tensors under the same plan, at the cost of bind groups alone: those of a [`Training`] or an
     /// [`Evaluation`](crate::Evaluation). All else stays what it was; a residual must be given where there was one. A mask
-    /// stays bound, unless another of the same kind is given, and so does the flag of [`Training::commit`]. Tensors
+    /// stays bound, unless another of the same kind is given, and so does the flag of [`Training::commit`]. Saved statistics
+    /// stay where they are, unless [`Training::saved`] gives another range in place of one of the caller's. The layer's
+    /// vectors are bound where they are now ([`BatchNorm::rebind`]). Tensors
     /// that lie to each other as those before did (in place, in the same buffer, or in buffers of their own) need no other
     /// pipeline, and tensors in several ranges must end where those before did. A backward that was prepared before still
     /// reads the tensors it was prepared with: rebind it too.
@@ -66,15 +68,23 @@ impl ForwardStep {
         // A flag is bound where one was, only.
         training.commit = training.commit.filter(|_| work.commit);
         let kept = (self.tensors.mask.clone(), self.tensors.commit.clone());
-        let tensors = layer.forward_tensors(work, shape, &training, kept, &self.vectors)?;
+        let saved = match training.saved.take() {
+            Some(_) if self.saved.callers().is_none() => {
+                let tensor = Tensor::SavedStatistics;
+                return Err(PrepareError::OtherTensors { tensor, required: false });
+            }
+            Some(saved) => layer.saved(Some(saved), batches(shape, work.virtual_batch))?,
+            None => self.saved.clone(),
+        };
+        let vectors = layer.vectors_and(&saved);
+        let tensors = layer.forward_tensors(work, shape, &training, kept, &vectors)?;
         BoundMask::check_kind(tensors.mask.as_ref(), work.mask)?;
         let required = self.tensors.residual.is_some();
         if tensors.residual.is_some() != required {
             return Err(PrepareError::OtherTensors { tensor: Tensor::Residual, required });
         }
-        let saved = self.saved.binding();
-        self.prepared.bind(&tensors.bindings(&self.vectors, saved))?;
-        self.tensors = tensors;
+        self.prepared.bind(&tensors.bindings(&vectors, saved.binding()))?;
+        (self.tensors, self.vectors, self.saved) = (tensors, vectors, saved);
         Ok(())
     }
 
@@ -94,7 +104,13 @@ impl ForwardStep {
             mask: self.tensors.mask.as_ref(),
             output: &self.tensors.output,
             id: self.id,
+            elsewhere: false,
         }
+    }
+
+    /// Bytes of what the step saves, of all its virtual batches.
+    pub(super) fn saved_bytes(&self, layer: &BatchNorm) -> u64 {
+        layer.saved_bytes() * batches(self.plan().shape(), self.plan().work().virtual_batch)
     }
 
     /// The dispatches as data. Not part of the API.
@@ -167,11 +183,7 @@ impl BatchNorm {
         let work = Work::from(op).virtual_batch(virtual_batch);
         let guard = update_running && training.guard == Guard::SkipNonFinite;
         let work = work.guard(guard).commit(update_running && training.commit.is_some());
-        let batches = match virtual_batch {
-            Some(examples @ 1..) => u64::from(shape.batch()).div_ceil(examples.into()).max(1),
-            _ => 1,
-        };
-        let saved = self.saved(saved.clone(), batches)?;
+        let saved = self.saved(saved.clone(), batches(shape, virtual_batch))?;
         self.forward_step(work, shape, saved, statistics, &training)
     }
 
@@ -244,6 +256,14 @@ impl BatchNorm {
         let mut ends: Vec<u64> = tensors.into_iter().flat_map(BoundTensor::ends).collect();
         ends.sort_unstable();
         Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
+    }
+}
+
+/// How many batches there are, virtual or not.
+fn batches(shape: Shape, virtual_batch: Option<u32>) -> u64 {
+    match virtual_batch {
+        Some(examples @ 1..) => u64::from(shape.batch()).div_ceil(examples.into()).max(1),
+        _ => 1,
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Backward<'a> {
     pub(super) input: Option<TensorBinding<'a>>,
     pub(super) output: Option<TensorBinding<'a>>,
     pub(super) residual: Option<TensorBinding<'a>>,
+    pub(super) saved: Option<wgpu::BufferBinding<'a>>,
     pub(super) mask: Option<Mask<'a>>,
     pub(super) pre_activation: Option<PreActivation>,
     pub(super) input_gradient: Option<TensorBinding<'a>>,
@@ -33,6 +34,7 @@ impl<'a> Backward<'a> {
             input: None,
             output: None,
             residual: None,
+            saved: None,
             mask: None,
             pre_activation: None,
             input_gradient: None,
@@ -61,6 +63,14 @@ impl<'a> Backward<'a> {
     /// [`Plan::kept`](crate::Plan::kept) says so.
     pub fn output(self, output: impl Into<TensorBinding<'a>>) -> Self {
         Self { output: Some(output.into()), ..self }
+    }
+
+    /// What the forward step saved when it ran on other tensors than it is bound to now: the range of
+    /// [`Training::saved`](crate::Training::saved) of then. What backward reads of that run ([`Plan::kept`](crate::Plan::kept))
+    /// must be given too, by [`input`](Self::input) and the like: of the step only what it computes counts, not what it
+    /// is bound to.
+    pub fn saved(self, saved: wgpu::BufferBinding<'a>) -> Self {
+        Self { saved: Some(saved), ..self }
     }
 
     /// The mask, where it is not where the forward step reads it: a copy of what was there when the forward ran. Of either

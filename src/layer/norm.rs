@@ -64,6 +64,17 @@ impl BatchNorm {
         })
     }
 
+    /// Puts other ranges in the place of the caller's that hold the layer's vectors, for steps that are prepared or
+    /// [rebound](crate::ForwardStep::rebind) from now on: for frameworks whose parameters move from one buffer to the next.
+    /// Vectors that are not given stay where they are. The ranges are taken as they are.
+    ///
+    /// # Errors
+    /// [`DescriptorError`]: a range that is too small or misaligned, or for a vector that the layer does not have or that is
+    /// in its own buffer. The layer stays as it was.
+    pub fn rebind(&mut self, buffers: LayerBuffers<'_>) -> Result<(), DescriptorError> {
+        self.vectors.rebind(&self.context.profile().bindings(), &buffers)
+    }
+
     /// C.
     pub fn features(&self) -> u32 {
         self.descriptor.features

@@ -43,4 +43,19 @@ pub(super) struct Forward<'a> {
     pub output: &'a BoundTensor,
     pub mask: Option<&'a BoundMask>,
     pub id: u64,
+    /// Whether another run of the step is meant than the one on the tensors above.
+    pub elsewhere: bool,
+}
+
+impl<'a> Forward<'a> {
+    /// Of a run that saved here, on other tensors and vectors, if it did.
+    pub fn with_saved(self, saved: Option<&'a (Role, Bound)>) -> Self {
+        match saved {
+            None => self,
+            Some(saved) => {
+                let vectors = std::slice::from_ref(saved);
+                Self { saved: saved.1.binding(), vectors, elsewhere: true, ..self }
+            }
+        }
+    }
 }

@@ -44,6 +44,7 @@ mod pipelines;
 mod placement;
 mod properties;
 mod rebinding;
+mod rebinding_vectors;
 mod reference;
 mod semantics;
 mod sharing;
