@@ -4,7 +4,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm burn-test burn-bench
+.PHONY: help vulkan test snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: burn-test burn-bench mpi-lock mpi-test mpi-lint mpi-cost release-check licences
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
@@ -20,8 +21,13 @@ help:
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
-	@echo "make msrv         check the library against the rust-version of Cargo.toml (needs Node.js)"
+	@echo "make msrv         compile the library by the compiler of its rust-version, with the newest dependencies"
+	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler)"
 	@echo "make wasm         check the library for wasm32-unknown-unknown"
+	@echo "make mpi-test     test mpi/: training on shards under mpirun (needs Open MPI and libclang)"
+	@echo "make mpi-cost     measure what an exchange over MPI costs at 1, 2 and 4 ranks"
+	@echo "make licences     list the licences of all that the library links with (needs Node.js)"
+	@echo "make release-check  what must hold before a release: see docs/release.md"
 
 vulkan:
 	@scripts/vulkan.sh
@@ -53,6 +59,7 @@ format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path peers/Cargo.toml --check
 	cargo fmt --manifest-path burn/Cargo.toml --check
+	cargo fmt --manifest-path mpi/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
@@ -80,12 +87,13 @@ swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu
 
-# Lints stand in for an older compiler: clippy knows since when each item of the standard library is stable, and
+# Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each item of the standard library is stable, and
 # rustfmt refuses let chains (Rust 1.88) in any edition before 2024.
 msrv:
 	node scripts/msrv.mjs
 	cargo clippy -p wgpu-batchnorm --lib -- -D warnings -D clippy::incompatible_msrv
 	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
+	scripts/msrv.sh
 
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
@@ -101,3 +109,25 @@ burn-test: vulkan
 # In the profile of the tests, so that burn is built once.
 burn-bench: vulkan
 	cargo bench --profile dev --manifest-path burn/Cargo.toml $(BURN_DEFAULTS) --bench beside_burn -- $(ARGS)
+
+# The versions that the crate's own tests have run with, where there are any.
+mpi-lock:
+	[ ! -e Cargo.lock ] || cp Cargo.lock mpi/
+
+mpi-test: vulkan mpi-lock
+	cargo test --manifest-path mpi/Cargo.toml --target-dir $(TARGET) -- --test-threads 1
+
+mpi-lint: mpi-lock
+	cargo clippy --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --no-deps
+
+mpi-cost: vulkan mpi-lock
+	cargo build --release --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --examples
+	scripts/mpi_cost.sh $(TARGET)/release/examples
+
+licences:
+	node scripts/licences.mjs
+	node scripts/licences.mjs headless,safetensors,serde
+
+release-check:
+	scripts/release.sh

@@ -1,6 +1,9 @@
 //! Two layers inside a program that has a device and kernels of its own: everything in one compute pass, all tensors
 //! in one buffer, several training steps in one submission. Run it with `cargo run --release --example embed`.
 //!
+//! A program that draws frames does the same once a frame: what is prepared here is recorded into each frame's encoder,
+//! beside its own passes, and allocates nothing there.
+//!
 //!     generate ─► images ─► batch norm ─► normalized ─► relu_sum ─► lines ─► batch norm, in place
 
 use std::error::Error;

@@ -12,11 +12,10 @@
 mod records;
 mod threads;
 
-pub use records::{moments_of, record_of};
-use records::{read, write};
+pub use records::{merge_records, moments_of, record_of};
+use records::{read, writable, write};
 pub use threads::{RankLeft, ThreadRank, threads};
 
-use crate::cpu::parts::gather_moments;
 use crate::layer::{BatchNorm, PrepareError, ReadError};
 use crate::tensor::{Bound, Tensor};
 
@@ -87,15 +86,32 @@ pub async fn exchange_moments<E: Exchange>(
     record: wgpu::BufferBinding<'_>,
     exchange: &mut E,
 ) -> Result<(), ExchangeError<E::Error>> {
-    let (features, vectors) = (layer.features() as usize, 4);
-    let own = read(layer, queue, Tensor::Moments, &record, layer.moments_bytes()).await;
-    let mut message = vec![0.0; 1 + vectors * features];
+    exchange_moments_of_layers(&[(layer, record)], queue, exchange).await
+}
+
+/// [`exchange_moments`] of several layers with one wait and one message, each with its record.
+///
+/// This is for layers of one device of which none needs what another one has normalized: those of branches that run side
+/// by side, such as a block's and its shortcut's. All ranks name the layers in the same order.
+///
+/// # Errors
+/// [`ExchangeError`]; no record has changed then.
+pub async fn exchange_moments_of_layers<E: Exchange>(
+    layers: &[(&BatchNorm, wgpu::BufferBinding<'_>)],
+    queue: &wgpu::Queue,
+    exchange: &mut E,
+) -> Result<(), ExchangeError<E::Error>> {
+    let records: Vec<_> =
+        layers.iter().map(|(layer, record)| (*layer, record, layer.moments_bytes())).collect();
+    let own = read(queue, Tensor::Moments, &records).await;
+    let len = |layer: &BatchNorm| 4 * layer.features() as usize;
+    let mut message = vec![0.0];
     match &own {
-        Ok((_, values)) => message[1..].copy_from_slice(values),
-        Err(_) => message[0] = 1.0,
+        Ok(records) => message.extend(records.iter().flat_map(|(_, values)| values)),
+        Err(_) => message = failed(layers.iter().map(|(layer, _)| len(layer)).sum()),
     }
     let given = exchange.all_gather(&message).map_err(ExchangeError::Exchange)?;
-    let (bound, _) = own.map_err(RecordError::into)?;
+    let own = own.map_err(RecordError::into)?;
     let required = message.len();
     if given.is_empty() || given.len() % required != 0 {
         return Err(ExchangeError::Length { required, given: given.len() });
@@ -104,12 +120,19 @@ pub async fn exchange_moments<E: Exchange>(
     if ranks().any(|rank| rank[0] != 0.0) {
         return Err(ExchangeError::OtherRank);
     }
-    let moments: Vec<_> = ranks().map(|rank| moments_of(&rank[1..], features, features)).collect();
-    let all = gather_moments(&moments);
-    if all.iter().any(|moments| moments.count == 1.0) {
+    let mut next = 1;
+    let mut of_batch = vec![];
+    for (layer, _) in layers {
+        let (features, range) = (layer.features() as usize, next..next + len(layer));
+        next = range.end;
+        of_batch.push(merge_records(ranks().map(|rank| &rank[range.clone()]), features));
+    }
+    if of_batch.iter().flatten().any(|moments| moments.count == 1.0) {
         return Err(ExchangeError::OneValuePerFeature);
     }
-    write(layer, queue, &bound, &record_of(&all, features));
+    for (((layer, _), (bound, _)), all) in layers.iter().zip(&own).zip(&of_batch) {
+        write(layer, queue, bound, &record_of(all, layer.features() as usize));
+    }
     Ok(())
 }
 
@@ -128,22 +151,55 @@ pub async fn exchange_gradient_sums<E: Exchange>(
     all: wgpu::BufferBinding<'_>,
     exchange: &mut E,
 ) -> Result<(), ExchangeError<E::Error>> {
-    let (tensor, bytes) = (Tensor::GradientSums, layer.gradient_sums_bytes());
-    let own = read(layer, queue, tensor, &shard, bytes).await;
-    let own = own.and_then(|(_, values)| Ok((records::writable(layer, tensor, &all, bytes)?, values)));
-    let mut message = vec![0.0; 1 + 2 * layer.features() as usize];
+    exchange_gradient_sums_of_layers(&[(layer, shard, all)], queue, exchange).await
+}
+
+/// [`exchange_gradient_sums`] of several layers with one wait and one message, each with its two records; see
+/// [`exchange_moments_of_layers`].
+///
+/// # Errors
+/// [`ExchangeError`]; no record has changed then.
+pub async fn exchange_gradient_sums_of_layers<E: Exchange>(
+    layers: &[(&BatchNorm, wgpu::BufferBinding<'_>, wgpu::BufferBinding<'_>)],
+    queue: &wgpu::Queue,
+    exchange: &mut E,
+) -> Result<(), ExchangeError<E::Error>> {
+    let tensor = Tensor::GradientSums;
+    let shards = layers.iter().map(|(layer, shard, _)| (*layer, shard, layer.gradient_sums_bytes()));
+    let own = read(queue, tensor, &shards.collect::<Vec<_>>()).await;
+    let own = own.and_then(|records| {
+        let to =
+            |(layer, _, all): &(&BatchNorm, _, _)| writable(layer, tensor, all, layer.gradient_sums_bytes());
+        Ok((records, layers.iter().map(to).collect::<Result<Vec<_>, _>>()?))
+    });
+    let len = |layer: &BatchNorm| 2 * layer.features() as usize;
+    let mut message = vec![0.0];
     match &own {
-        Ok((_, values)) => message[1..].iter_mut().zip(values).for_each(|(to, &value)| *to = value.into()),
-        Err(_) => message[0] = 1.0,
+        Ok((records, _)) => {
+            message.extend(records.iter().flat_map(|(_, values)| values).map(|&v| f64::from(v)))
+        }
+        Err(_) => message = failed(layers.iter().map(|(layer, ..)| len(layer)).sum()),
     }
     exchange.all_reduce(&mut message).map_err(ExchangeError::Exchange)?;
-    let (bound, _) = own.map_err(RecordError::into)?;
+    let (_, to) = own.map_err(RecordError::into)?;
     if message[0] != 0.0 {
         return Err(ExchangeError::OtherRank);
     }
     let sums: Vec<f32> = message[1..].iter().map(|&sum| sum as f32).collect();
-    write(layer, queue, &bound, &sums);
+    let mut rest = &sums[..];
+    for ((layer, ..), bound) in layers.iter().zip(&to) {
+        let (of_layer, others) = rest.split_at(len(layer));
+        write(layer, queue, bound, of_layer);
+        rest = others;
+    }
     Ok(())
+}
+
+/// The message of a rank that has no values to give, as long as the others'.
+fn failed<T: From<f32> + Clone>(values: usize) -> Vec<T> {
+    let mut message = vec![T::from(0.0); 1 + values];
+    message[0] = T::from(1.0);
+    message
 }
 
 /// Why a record cannot be read or written.

@@ -3,7 +3,7 @@
 use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use super::{Record, RecordError};
-use crate::cpu::Moments;
+use crate::cpu::{Moments, merge};
 use crate::layer::{BatchNorm, ReadError, mapped};
 use crate::tensor::{Bound, Tensor};
 
@@ -20,6 +20,21 @@ pub fn moments_of(record: &[f32], features: usize, stride: usize) -> Vec<Moments
     let of_feature =
         |c| Moments { count: at(0, c), mean: at(1, c) + at(2, c), variance: at(3, c) / VARIANCE_SHARE };
     (0..features).map(of_feature).collect()
+}
+
+/// The moments of all these records together, merged in this order; vectors of a record lie one behind the other.
+///
+/// # Panics
+/// Where a record is too short.
+pub fn merge_records<'a>(records: impl IntoIterator<Item = &'a [f32]>, features: usize) -> Vec<Moments> {
+    let mut all = vec![Moments::default(); features];
+    // Record by record, as they lie in memory: of many ranks they are more than a cache holds.
+    for record in records {
+        for (all, moments) in all.iter_mut().zip(moments_of(record, features, features)) {
+            *all = merge(*all, moments);
+        }
+    }
+    all
 }
 
 /// The record of moments, its vectors so many float32 apart; zeros between.
@@ -53,34 +68,47 @@ pub(super) fn writable(
     }
 }
 
-/// A record's vectors, one behind the other, after all work submitted so far.
+/// The vectors of layers' records, one behind the other, after all work submitted so far: one submission, one wait.
 pub(super) async fn read(
-    layer: &BatchNorm,
     queue: &wgpu::Queue,
     tensor: Tensor,
-    record: &wgpu::BufferBinding<'_>,
-    bytes: u64,
-) -> Result<Record, RecordError> {
-    let bound = writable(layer, tensor, record, bytes)?;
-    if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-        return Err(RecordError::Read(ReadError::Usage { vector: tensor }));
-    }
-    let device = layer.context().device();
+    records: &[(&BatchNorm, &wgpu::BufferBinding<'_>, u64)],
+) -> Result<Vec<Record>, RecordError> {
+    let Some((first, ..)) = records.first() else {
+        return Ok(vec![]);
+    };
+    let device = first.context().device();
     let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("batch norm: a record on its way to the host"),
-        size: bytes,
+        label: Some("batch norm: records on their way to the host"),
+        size: records.iter().map(|(.., bytes)| bytes).sum(),
         usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
         mapped_at_creation: false,
     });
     let mut encoder = device.create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, 0, bytes);
+    let (mut next, mut all) = (0, vec![]);
+    for &(layer, record, bytes) in records {
+        let bound = writable(layer, tensor, record, bytes)?;
+        if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(RecordError::Read(ReadError::Usage { vector: tensor }));
+        }
+        encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, next, bytes);
+        next += bytes;
+        all.push((bound, vec![]));
+    }
     let submission = queue.submit([encoder.finish()]);
     mapped(device, submission, &staging).await.map_err(RecordError::Read)?;
     let view = staging.get_mapped_range(..);
     let view = view.map_err(|error| RecordError::Read(ReadError::Device(error.to_string())))?;
-    let values: Vec<f32> = pod_collect_to_vec(&view);
-    let vectors = values.chunks(layer.parameter_stride() as usize);
-    Ok((bound, vectors.flat_map(|vector| &vector[..layer.features() as usize]).copied().collect()))
+    let mut rest: &[u8] = &view;
+    for ((layer, _, bytes), (_, values)) in records.iter().zip(&mut all) {
+        let (record, others) = rest.split_at(*bytes as usize);
+        let vectors: Vec<f32> = pod_collect_to_vec(record);
+        let features = layer.features() as usize;
+        let vectors = vectors.chunks(layer.parameter_stride() as usize);
+        values.extend(vectors.flat_map(|vector| &vector[..features]));
+        rest = others;
+    }
+    Ok(all)
 }
 
 /// Writes vectors, one behind the other, to a record, and nothing between them.
@@ -94,6 +122,20 @@ pub(super) fn write(layer: &BatchNorm, queue: &wgpu::Queue, record: &Bound, vect
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_merge_as_moments_do() {
+        let moments = |rank: u32, c: u32| Moments {
+            count: f64::from(rank % 3),
+            mean: f64::from(rank * 7 + c),
+            variance: f64::from(rank + c),
+        };
+        let ranks: Vec<Vec<_>> = (0..5).map(|rank| (0..4).map(|c| moments(rank, c)).collect()).collect();
+        let records: Vec<_> = ranks.iter().map(|moments| record_of(moments, 4)).collect();
+        let merged = merge_records(records.iter().map(Vec::as_slice), 4);
+        assert_eq!(merged, crate::cpu::parts::gather_moments(&ranks));
+        assert_eq!(merged[0].count, 4.0);
+    }
 
     #[test]
     fn records_come_back() {

@@ -17,13 +17,18 @@ pub fn contexts() -> &'static [(&'static str, Context); 2] {
 
 /// What is planned for the shared device with as many storage buffers to a dispatch as every WebGPU device binds.
 pub fn webgpu() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(|| {
+    shared().webgpu.get_or_init(|| {
         let device = &gpu().device;
         let mut profile = DeviceProfile::of(device);
         profile.max_storage_buffers = 8;
         Context::with_options(device, ContextOptions::default().profile(profile))
     })
+}
+
+/// What is planned for a GPU with its limits, whatever the shared device's are.
+pub fn discrete() -> &'static Context {
+    let options = || ContextOptions::default().profile(DeviceProfile::discrete());
+    shared().discrete.get_or_init(|| Context::with_options(&gpu().device, options()))
 }
 
 /// Contexts whose kernels access float16 by two bytes, where the shared device can, and by atomics.

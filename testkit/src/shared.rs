@@ -15,6 +15,8 @@ pub struct Shared {
     pub context: Context,
     pub classes: OnceLock<[(&'static str, Context); 2]>,
     pub half_accesses: OnceLock<Vec<(&'static str, Context)>>,
+    pub webgpu: OnceLock<Context>,
+    pub discrete: OnceLock<Context>,
 }
 
 static SHARED: [OnceLock<Shared>; DEVICES] = [const { OnceLock::new() }; DEVICES];
@@ -54,7 +56,14 @@ pub fn shared() -> &'static Shared {
         let gpu = Gpu::new().unwrap_or_else(|error| panic!("these tests need a device: {error}"));
         eprintln!("adapter: {}", gpu.describe());
         let context = Context::new(&gpu.device);
-        Shared { gpu, context, classes: OnceLock::new(), half_accesses: OnceLock::new() }
+        Shared {
+            gpu,
+            context,
+            classes: OnceLock::new(),
+            half_accesses: OnceLock::new(),
+            webgpu: OnceLock::new(),
+            discrete: OnceLock::new(),
+        }
     })
 }
 

@@ -1,23 +1,15 @@
 //! No value is lost, none is counted twice, and nothing is touched outside of a binding: on every path, in every view and
 //! packet width, however tensors lie to each other, on plans for GPUs and for software adapters.
 
-use std::sync::OnceLock;
-
 use testkit::coverage::cases::{self, Case};
 use testkit::coverage::positions::one_hot;
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
 use testkit::gpu::{context, gpu};
+use testkit::profiles::discrete;
 use wgpu_batchnorm::{Activation, Context, ContextOptions, DeviceProfile, Epilogue, Shape, View};
 
 /// Runs of one value per feature, at the most.
 const RUNS: usize = 8;
-
-/// A context that plans for a GPU.
-pub fn discrete() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    let options = || ContextOptions::default().profile(DeviceProfile::discrete());
-    CONTEXT.get_or_init(|| Context::with_options(&gpu().device, options()))
-}
 
 /// Whole numbers, whose sums a lost value changes by 1 at least.
 #[track_caller]

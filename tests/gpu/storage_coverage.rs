@@ -1,12 +1,13 @@
 //! No 16-bit value is lost, none counted twice, and no half of a word touched that is another value's or nobody's: on every
 //! path, in every view and packet width, however tensors lie to each other.
 
-use super::coverage::{all_values, discrete, each_end};
+use super::coverage::{all_values, each_end};
 use testkit::coverage::cases::{self, Case};
 use testkit::coverage::indices::Inspector;
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
 use testkit::gpu::{context, gpu};
 use testkit::profiles::by_half_access;
+use testkit::profiles::discrete;
 use wgpu_batchnorm::{Context, Shape, StorageType, View};
 
 const PLACEMENTS: [Placement; 3] = [Placement::Disjoint, Placement::SameBuffer, Placement::InPlace];

@@ -7,7 +7,8 @@ use testkit::layer::descriptor;
 use testkit::random::{state, tensor};
 use testkit::train::Trained;
 use wgpu_batchnorm::exchange::{
-    ExchangeError, RankLeft, ThreadRank, exchange_gradient_sums, exchange_moments, moments_of, threads,
+    Exchange, ExchangeError, RankLeft, ThreadRank, exchange_gradient_sums, exchange_gradient_sums_of_layers,
+    exchange_moments, exchange_moments_of_layers, moments_of, threads,
 };
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{self, Buffer};
@@ -185,6 +186,87 @@ fn an_error_on_one_rank_stops_no_other() {
         [other(), other(), Ok(())],
     ];
     assert_eq!(results, want);
+}
+
+/// A rank that counts its exchanges.
+struct Counted(ThreadRank, usize);
+
+impl Exchange for Counted {
+    type Error = RankLeft;
+
+    fn all_gather(&mut self, values: &[f32]) -> Result<Vec<f32>, RankLeft> {
+        self.1 += 1;
+        self.0.all_gather(values)
+    }
+
+    fn all_reduce(&mut self, values: &mut [f64]) -> Result<(), RankLeft> {
+        self.1 += 1;
+        self.0.all_reduce(values)
+    }
+}
+
+/// Layers that share an exchange get what each gets by itself.
+#[test]
+fn layers_share_an_exchange() {
+    let states = [3, 70, 1].map(|features| state(features, 987));
+    on_ranks(3, |exchange| {
+        let k = exchange.rank();
+        let Rank { gpu, norm: first, exchange } = Rank::new(exchange, 3, &states[0]);
+        let others = [70, 1].map(|c| BatchNorm::new(first.context(), &descriptor(c)).unwrap());
+        let norms = [&first, &others[0], &others[1]];
+        // Counts from 2 on, and variances that are not negative.
+        let record = |norm: &BatchNorm, bytes: u64| {
+            let shape = Shape::rows(bytes as u32 / 4, 1);
+            let values = tensor(shape, u64::from(norm.features()) + k as u64).into_iter();
+            gpu.upload(&values.map(|value| value.abs() + 2.0).collect::<Vec<_>>())
+        };
+        let moments = [0; 2].map(|_| norms.map(|norm| record(norm, norm.moments_bytes())));
+        let sums = [0; 2].map(|_| norms.map(|norm| record(norm, norm.gradient_sums_bytes())));
+        let (queue, mut exchange) = (&gpu.queue, Counted(exchange, 0));
+        for (i, norm) in norms.iter().enumerate() {
+            let of_moments = exchange_moments(norm, queue, whole(&moments[0][i]), &mut exchange);
+            pollster::block_on(of_moments).unwrap();
+            let sums = (whole(&sums[0][i]), whole(&sums[0][i]));
+            let of_sums = exchange_gradient_sums(norm, queue, sums.0, sums.1, &mut exchange);
+            pollster::block_on(of_sums).unwrap();
+        }
+        assert_eq!(exchange.1, 6);
+        let layers = [0, 1, 2].map(|i| (norms[i], whole(&moments[1][i])));
+        pollster::block_on(exchange_moments_of_layers(&layers, queue, &mut exchange)).unwrap();
+        let layers = [0, 1, 2].map(|i| (norms[i], whole(&sums[1][i]), whole(&sums[1][i])));
+        pollster::block_on(exchange_gradient_sums_of_layers(&layers, queue, &mut exchange)).unwrap();
+        assert_eq!(exchange.1, 8);
+        for [alone, together] in [moments, sums] {
+            for (alone, together) in alone.iter().zip(&together) {
+                let read = |buffer| download::<f32>(&gpu.device, queue, whole(buffer));
+                assert_eq!(read(alone), read(together));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_lost_device_is_an_error_on_every_rank() {
+    let results = on_ranks(3, |exchange| {
+        let (k, mut rank) = (exchange.rank(), Rank::new(exchange, 3, &state(3, 985)));
+        let (norm, queue) = (&rank.norm, &rank.gpu.queue);
+        let record = rank.record(norm.moments_bytes());
+        if k == 1 {
+            rank.gpu.device.destroy();
+        }
+        let of_moments = exchange_moments(norm, queue, whole(&record), &mut rank.exchange);
+        let of_moments = pollster::block_on(of_moments);
+        let sums = exchange_gradient_sums(norm, queue, whole(&record), whole(&record), &mut rank.exchange);
+        [of_moments, pollster::block_on(sums)]
+    });
+    for (k, errors) in results.into_iter().enumerate() {
+        for error in errors {
+            match k {
+                1 => assert!(matches!(error, Err(ExchangeError::Read(ReadError::Device(_)))), "{error:?}"),
+                _ => assert_eq!(error, Err(ExchangeError::OtherRank)),
+            }
+        }
+    }
 }
 
 #[test]

@@ -184,6 +184,8 @@ pub(crate) async fn mapped(
     type Answer = (Option<Result<(), wgpu::BufferAsyncError>>, Option<Waker>);
     let shared = Arc::new(Mutex::new(Answer::default()));
     let answer = shared.clone();
+    // A buffer of a device that is lost is invalid, which must not be an error that nobody handles.
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     buffer.map_async(wgpu::MapMode::Read, .., move |result| {
         let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.0 = Some(result);
@@ -191,6 +193,9 @@ pub(crate) async fn mapped(
             waker.wake();
         }
     });
+    if let Some(error) = scope.pop().await {
+        return Err(ReadError::Device(error.to_string()));
+    }
     let own = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
     device.poll(own).map_err(|error| ReadError::Device(error.to_string()))?;
     poll_fn(|context| {
