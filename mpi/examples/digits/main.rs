@@ -8,6 +8,7 @@ mod failure;
 mod network;
 mod work;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -68,7 +69,9 @@ fn main() -> ExitCode {
     match run(&arguments, Timed { rank, spent: Duration::ZERO, exchanges: 0 }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rank {number}: error: {error}");
+            // In one write, so that mpirun mixes it with no other rank's.
+            let line = format!("rank {number}: error: {error}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
             ExitCode::FAILURE
         }
     }
