@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
 help:
@@ -12,7 +12,9 @@ help:
 	@echo "make exhaustive   run the tests of all combinations, which make test leaves out"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
-	@echo "make bench        measure throughput against copying the tensor and against the CPU"
+	@echo "make bench        measure throughput against copying the tensor and against the CPU; ARGS=--tuned measures what"
+	@echo "                  the plans that are chosen by default cost, beside tuned ones"
+	@echo "make tune ARGS=SHAPE  measure the plans of a shape, such as 32x64x56x56 (ARGS=--help lists options)"
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
 	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
 	@echo "                  builds burn, in 20 minutes"
@@ -49,7 +51,12 @@ demo: vulkan
 	$(TARGET)/release/batchnorm-experiments $(ARGS)
 
 bench: vulkan
-	cargo bench
+	cargo bench$(if $(ARGS), --bench throughput -- $(ARGS))
+
+# Built as the others are, so that wgpu is compiled once.
+tune: vulkan
+	cargo build --release --workspace --example plans
+	$(TARGET)/release/examples/plans $(ARGS)
 
 growth: vulkan
 	cargo bench --bench throughput -- --growth

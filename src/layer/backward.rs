@@ -116,7 +116,6 @@ impl BatchNorm {
         let of_part = |work: Work| Work { op: part.unwrap_or(work.op), ..work };
         let tensors = self.backward_tensors(&forward, &backward, of_part, &other)?;
         let all = tensors.all().map(|(_, tensor)| tensor);
-        let plan = self.plan(tensors.work, forward.shape, all, backward.plan)?;
         let frozen = forward.statistics == Statistics::Running;
         let params = Params {
             accumulate: backward.accumulate.into(),
@@ -124,7 +123,11 @@ impl BatchNorm {
             slope: forward.work.epilogue.activation.slope(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(forward.saved, &other))?;
+        let bindings = tensors.bindings(forward.saved, &other);
+        let prepared = self.planned(tensors.work, forward.shape, all, backward.plan, |plan| {
+            Prepared::new(self, plan, params, frozen, &bindings)
+        })?;
+        drop(bindings);
         Ok(BackwardStep { prepared, gradients: tensors.gradients(), other, id: self.id })
     }
 

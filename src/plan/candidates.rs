@@ -143,7 +143,7 @@ fn buffers(work: &Work, path: Path) -> u32 {
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and
 /// Mesa 25 compiles loops for seconds that are unrolled for more than this.
-fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
+pub(super) fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
     profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet <= 32)
 }
 
