@@ -3,6 +3,7 @@
 
 mod clock;
 mod error;
+mod fill;
 mod request;
 mod run;
 mod scratch;

@@ -1,6 +1,7 @@
 //! The scratch layer and tensors that plans are measured on.
 
 use super::TuneError;
+use super::fill::{filled, random, watched};
 use super::request::forward_of;
 use crate::kernels::Context;
 use crate::layer::{
@@ -8,7 +9,7 @@ use crate::layer::{
     Mask, PrepareError, Training,
 };
 use crate::plan::{MaskKind, Op, Plan, PlanRequest, ResidualGradient, Work, mask_words, vector_stride};
-use crate::tensor::{Shape, StorageType};
+use crate::tensor::Shape;
 
 /// Bytes of sets of tensors on a GPU: more than its caches hold.
 const SETS: u64 = 256 << 20;
@@ -61,45 +62,67 @@ impl Scratch {
         shape: Shape,
         works: Vec<Work>,
     ) -> Result<Self, TuneError> {
-        let (context, work) = (layer.context(), works[0]);
         shape.validate(layer.features()).map_err(PrepareError::from)?;
-        let last = works[works.len() - 1];
-        let bytes = last.bytes(shape).max(4);
+        let (work, last) = (works[0], works[works.len() - 1]);
+        let evaluates = work.op == Op::Evaluation || forward_of(work).op == Op::Evaluation;
+        if evaluates && !layer.descriptor().track_running_stats {
+            return Err(other(work));
+        }
         let has = tensors(work, last);
+        let bytes = last.bytes(shape).max(4);
         let of_set = bytes.saturating_mul(has.iter().filter(|&&has| has).count() as u64);
-        let sets = match context.profile().simd() {
+        let sets = match layer.context().profile().simd() {
             Some(_) => 1,
             None => (SETS / of_set).clamp(1, 16),
         };
-        let device = context.device();
         let required = of_set.saturating_mul(sets);
+        let device = layer.context().device();
         if bytes > device.limits().max_buffer_size {
             return Err(TuneError::Memory { required });
         }
-        let scopes = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation]
-            .map(|filter| device.push_error_scope(filter));
-        let norm = scratch_layer(context, layer.descriptor(), queue, work.separate_vectors);
-        let set = |_| {
-            let tensor = |i: usize| has[i].then(|| random(device, queue, bytes, work.storage));
-            let filled = || random(device, queue, bytes, work.storage);
-            Set { x: filled(), y: filled(), z: tensor(2), dy: tensor(3), dx: tensor(4), dz: tensor(5) }
-        };
-        let sets = (0..sets).map(set).collect();
+        let (scratch, error) = watched(device, || {
+            let set = |_| {
+                let tensor = || random(device, queue, bytes, work.storage);
+                let [z, dy, dx, dz] = [has[2], has[3], has[4], has[5]].map(|has| has.then(tensor));
+                Set { x: tensor(), y: tensor(), z, dy, dx, dz }
+            };
+            let sets = (0..sets).map(set).collect();
+            Self::with_sets(layer, queue, shape, works, sets)
+        });
+        if error.await {
+            return Err(TuneError::Memory { required });
+        }
+        scratch
+    }
+
+    fn with_sets(
+        layer: &BatchNorm,
+        queue: &wgpu::Queue,
+        shape: Shape,
+        works: Vec<Work>,
+        sets: Vec<Set>,
+    ) -> Result<Self, TuneError> {
+        let (context, work) = (layer.context(), works[0]);
+        let norm = scratch_layer(context, layer.descriptor(), queue, work.separate_vectors)?;
         // All positions are valid, and all batches count.
         let words = match work.mask {
             Some(MaskKind::Lengths) => shape.batch().into(),
             Some(MaskKind::Positions) => mask_words(shape),
             None => 1,
         };
-        let ones = |words: u64| filled(device, queue, words.max(1) * 4, &[u32::MAX]);
-        let (mask, flag) = (ones(words), ones(1));
-        let gradients = std::array::from_fn(|_| filled(device, queue, u64::from(shape.features()) * 4, &[0]));
-        let [memory, validation] = scopes;
-        let failed = (validation.pop(), memory.pop());
-        if failed.0.await.or(failed.1.await).is_some() {
-            return Err(TuneError::Memory { required });
-        }
-        Ok(Self { norm: norm?, shape, works, sets, mask, flag, gradients, forwards: Vec::new() })
+        let ones = |words: u64| filled(context.device(), queue, words.max(1) * 4, &[u32::MAX]);
+        let vector = u64::from(shape.features()) * 4;
+        let gradients = std::array::from_fn(|_| filled(context.device(), queue, vector, &[0]));
+        Ok(Self {
+            norm,
+            shape,
+            works,
+            sets,
+            mask: ones(words),
+            flag: ones(1),
+            gradients,
+            forwards: Vec::new(),
+        })
     }
 
     /// Prepares what comes before the work, where it is backward alone; the caller runs it once.
@@ -267,43 +290,4 @@ fn scratch_layer(
         buffers = buffers.num_batches_tracked(whole(&batches));
     }
     Ok(BatchNorm::with_buffers(context, descriptor, buffers)?)
-}
-
-/// A buffer with a pattern again and again.
-fn filled(device: &wgpu::Device, queue: &wgpu::Queue, bytes: u64, pattern: &[u32]) -> wgpu::Buffer {
-    const WORDS: usize = 1 << 18;
-    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("batch norm: tuning"),
-        size: bytes,
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    let words: Vec<u32> = pattern.iter().copied().cycle().take(WORDS.min((bytes / 4) as usize)).collect();
-    let mut offset = 0;
-    while offset < bytes {
-        let now = ((bytes - offset) / 4).min(words.len() as u64);
-        queue.write_buffer(&buffer, offset, bytemuck::cast_slice(&words[..now as usize]));
-        offset += now * 4;
-    }
-    buffer
-}
-
-/// A tensor of values in ±1..2: signs and mantissas are random.
-fn random(device: &wgpu::Device, queue: &wgpu::Queue, bytes: u64, storage: StorageType) -> wgpu::Buffer {
-    let (mantissas, ones) = match storage {
-        StorageType::Float32 => (0x807f_ffff, 0x3f80_0000),
-        StorageType::Float16 => (0x83ff_83ff, 0x3c00_3c00),
-        StorageType::BFloat16 => (0x807f_807f, 0x3f80_3f80),
-    };
-    let mut state = 1502u32;
-    let pattern: Vec<u32> = (0..65_521)
-        .map(|_| {
-            // Marsaglia's xorshift.
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state & mantissas | ones
-        })
-        .collect();
-    filled(device, queue, bytes, &pattern)
 }

@@ -39,7 +39,8 @@ fn known(plan: PlanRequest) -> WisdomEntry {
 
 #[test]
 fn every_work_is_measured() {
-    let residual = Epilogue { activation: Activation::Relu, residual: true };
+    let mut residual = Epilogue::default();
+    (residual.activation, residual.residual) = (Activation::Relu, true);
     let training = Work::from(TRAINING);
     let backward = Work::from(BACKWARD);
     for work in [
