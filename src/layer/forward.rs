@@ -7,7 +7,7 @@ use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
-use crate::kernels::{Params, Role};
+use crate::kernels::{Constants, Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
 use crate::tensor::{Bound, BoundTensor, Shape, Tensor};
 
@@ -240,7 +240,7 @@ impl BatchNorm {
             ..self.forward_params(statistics, matches!(work.op, Op::Training { update_running: true }))
         };
         let bindings = tensors.bindings(&vectors, saved.binding());
-        let prepared = Prepared::new(self, plan, params, statistics == Statistics::Running, &bindings)?;
+        let prepared = Prepared::new(self, plan, params, Constants::default(), &bindings)?;
         drop(bindings);
         Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
     }
