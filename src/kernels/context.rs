@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use super::arena::{Arena, Range};
-use super::pipeline::{Key, Pipeline, PipelineError};
+use super::pipeline::{Constants, Key, Pipeline, PipelineError};
 use super::variant::Variant;
 use crate::plan::{DeviceProfile, Grid, Key as WorkKey, Plan, PlanRequest, Wisdom, Work};
 use crate::tensor::{Aliasing, Shape};
@@ -144,7 +144,11 @@ impl Context {
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
         let keys = plans.iter().flat_map(|plan| {
             plan.stages().iter().map(move |stage| {
-                Key::new(Variant::new(plan, stage, true, Aliasing::Disjoint), &stage.grid, false)
+                Key::new(
+                    Variant::new(plan, stage, true, Aliasing::Disjoint),
+                    &stage.grid,
+                    Constants::default(),
+                )
             })
         });
         for key in keys {
@@ -182,9 +186,9 @@ impl Context {
         &self,
         variant: Variant,
         grid: &Grid,
-        frozen: bool,
+        constants: Constants,
     ) -> Result<Arc<Pipeline>, PipelineError> {
-        let key = Key::new(variant, grid, frozen);
+        let key = Key::new(variant, grid, constants);
         let slot = self.slot(key);
         let mut slot = lock(&slot);
         if let Some(pipeline) = &*slot {

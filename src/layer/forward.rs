@@ -7,7 +7,7 @@ use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
-use crate::kernels::{Params, Role};
+use crate::kernels::{Constants, Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
 use crate::tensor::{Bound, BoundTensor, Shape, Tensor};
 
@@ -239,10 +239,9 @@ impl BatchNorm {
             ..self.forward_params(statistics, matches!(work.op, Op::Training { update_running: true }))
         };
         let bindings = tensors.bindings(&vectors, saved.binding());
-        let frozen = statistics == Statistics::Running;
         let all = tensors.all().map(|(_, tensor)| tensor);
         let prepared = self.planned(work, shape, all, training.plan, |plan| {
-            Prepared::new(self, plan, params, frozen, &bindings)
+            Prepared::new(self, plan, params, Constants::default(), &bindings)
         })?;
         drop(bindings);
         Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
