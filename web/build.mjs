@@ -11,6 +11,8 @@ const root = dirname(here);
 const target = resolve(process.argv[2] ?? join(root, 'target'));
 const out = join(target, 'web');
 const MOST = 250_000; // bytes of the .wasm, gzipped
+// What every browser with WebGPU has.
+const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'].map((name) => `--enable-${name}`);
 
 const run = (program, ...args) => execFileSync(program, args, { stdio: 'inherit' });
 const cargo = (...args) => run('cargo', ...args, '--manifest-path', join(here, 'Cargo.toml'), '--target-dir', target);
@@ -22,7 +24,7 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, 'data'), { recursive: true });
 run(join(target, 'debug/bindgen'), join(target, 'wasm32-unknown-unknown/release/batchnorm_web.wasm'), out);
 const wasm = join(out, 'batchnorm_web_bg.wasm');
-run(join(here, 'node_modules/.bin/wasm-opt'), '-Os', '--all-features', '--strip-producers', wasm, '-o', wasm);
+run(join(here, 'node_modules/.bin/wasm-opt'), '-Oz', ...FEATURES, '--strip-debug', '--strip-producers', wasm, '-o', wasm);
 
 cpSync(join(here, 'page'), out, { recursive: true });
 cpSync(join(root, 'docs/pictures'), join(out, 'pictures'), { recursive: true });

@@ -68,7 +68,12 @@ impl Task {
 
     /// Picks `pass.rows` of these test images at a time as the pass's input.
     pub fn gather_test(&self, gpu: &Gpu, pass: &Pass, examples: &[u32]) -> Dispatch {
-        self.gather(gpu, &self.test, pass, &Tensor::upload(&gpu.device, "examples", examples))
+        self.gather_tested(gpu, pass, &Tensor::upload(&gpu.device, "examples", examples))
+    }
+
+    /// The same with examples that are on the device.
+    pub fn gather_tested(&self, gpu: &Gpu, pass: &Pass, examples: &Tensor) -> Dispatch {
+        self.gather(gpu, &self.test, pass, examples)
     }
 
     /// The same with training images.

@@ -23,6 +23,8 @@ pub struct Views {
     pub moments: Vec<Tensor>,
     works: Vec<Dispatch>,
     steps: Vec<MomentsStep>,
+    /// The buffer of all moments.
+    all: Tensor,
 }
 
 impl Views {
@@ -40,8 +42,8 @@ impl Views {
         for (layer, (gradient, _)) in (0..).zip(&weights) {
             works.push(kernels.squares(layer, gradient.binding(), gradients.binding()));
         }
-        let (moments, steps) = moments(gpu, network, pass)?;
-        Ok(Self { histograms, gradients, moments, works, steps })
+        let (all, moments, steps) = moments(gpu, network, pass)?;
+        Ok(Self { histograms, gradients, moments, works, steps, all })
     }
 
     pub fn record(&self, pass: &mut wgpu::ComputePass) {
@@ -51,12 +53,11 @@ impl Views {
 
     /// Destroys the buffers, where dropping them would leave their memory to a garbage collector (in browsers).
     pub fn destroy(self) {
-        let all = [&self.histograms, &self.gradients].into_iter().chain(&self.moments);
-        all.for_each(|tensor| tensor.buffer.destroy());
+        [self.histograms, self.gradients, self.all].iter().for_each(|tensor| tensor.buffer.destroy());
     }
 }
 
-fn moments(gpu: &Gpu, network: &Network, pass: &Pass) -> Result<(Vec<Tensor>, Vec<MomentsStep>)> {
+fn moments(gpu: &Gpu, network: &Network, pass: &Pass) -> Result<(Tensor, Vec<Tensor>, Vec<MomentsStep>)> {
     let mut arena = Arena::new(&gpu.device);
     let len = |bytes: u64| bytes as u32 / 4;
     let places: Vec<_> =
@@ -70,5 +71,5 @@ fn moments(gpu: &Gpu, network: &Network, pass: &Pass) -> Result<(Vec<Tensor>, Ve
         steps.push(norm.prepare_moments(shape, Moments::new(input.binding(), record.binding()))?);
         records.push(record);
     }
-    Ok((records, steps))
+    Ok((all, records, steps))
 }

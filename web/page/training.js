@@ -24,6 +24,7 @@ export class Training {
 
   #race;
   #ended = false;
+  #over = false;
   #single = 0;
   #stale = true;
   #lastMeasured = -Infinity;
@@ -45,6 +46,7 @@ export class Training {
         if (!this.#ended && (steps > 0 || this.#stale)) await this.#turn(steps);
       }
     } finally {
+      this.#over = true;
       this.#race.destroy();
     }
   }
@@ -59,7 +61,7 @@ export class Training {
   }
 
   setRate(rate) {
-    this.#race.set_rate(rate);
+    if (!this.#over) this.#race.set_rate(rate);
   }
 
   // Of the hidden layer whose statistics are shown.

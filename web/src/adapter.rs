@@ -43,8 +43,7 @@ pub async fn open() -> Result<(wgpu::Device, wgpu::Queue, Events)> {
     };
     let adapter = instance.request_adapter(&options).await.context("the browser gave no adapter")?;
     let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
-    let (device, queue) =
-        adapter.request_device(&descriptor).await.context("the adapter gave no device")?;
+    let (device, queue) = adapter.request_device(&descriptor).await.context("the adapter gave no device")?;
     let events = Events::default();
     let sink = events.clone();
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

@@ -60,7 +60,8 @@ impl Conformance {
 
     pub async fn check(&self, file: Vec<u8>) -> Result<Verdict, JsError> {
         let case = read::read(&file).map_err(|error| JsError::new(&error))?;
-        let results = gpu::run(&self.gpu, &self.context, &case).await.map_err(|error| JsError::new(&error))?;
+        let results =
+            gpu::run(&self.gpu, &self.context, &case).await.map_err(|error| JsError::new(&error))?;
         let report = compare::compare(&case, &results);
         let outcome = |row: &compare::Row| match row.outcome {
             compare::Outcome::Compared { error, tolerance } => Some((row.tensor.clone(), error, tolerance)),

@@ -3,9 +3,9 @@
 
 use anyhow::{Result, anyhow};
 use testkit::buffers::whole;
+use testkit::layout::Layout;
 use testkit::plans::plans;
 use testkit::scales::{BACKWARD, FORWARD, Pass};
-use testkit::layout::Layout;
 use wasm_bindgen::prelude::*;
 use wgpu_batchnorm::{
     BatchNorm, BatchNormDescriptor, Context, PlanRequest, Shape, Training, View, cpu, headless,

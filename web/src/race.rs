@@ -8,7 +8,6 @@ use batchnorm_experiments::gpu::Gpu;
 use batchnorm_experiments::kernels::BINS;
 use batchnorm_experiments::tensor::Tensor;
 use wasm_bindgen::prelude::*;
-use wgpu_batchnorm::Path;
 
 use crate::adapter::idle;
 use crate::network::{Net, RING};
@@ -26,6 +25,8 @@ pub struct Race {
     readback: Readback,
     rate: Cell<f32>,
     done: Cell<u32>,
+    /// Steps whose losses were read.
+    read: Cell<u32>,
     evaluated: u32,
     compiled: Rc<Cell<usize>>,
 }
@@ -40,6 +41,7 @@ impl Race {
             readback: Readback::default(),
             rate: Cell::new(settings.rate),
             done: Cell::new(0),
+            read: Cell::new(0),
             evaluated: task.evaluated(),
             compiled,
         })
@@ -149,11 +151,11 @@ impl Race {
     /// Takes so many steps, at most 1,000; measures, where that is asked for, after the last. `layer` is the one whose
     /// statistics are read.
     pub async fn turn(&self, steps: u32, measure: bool, layer: usize) -> Result<Turn, JsError> {
-        // The step that compiled is part of the first turn.
-        let first = if self.done.get() == 1 { 0 } else { self.done.get() };
         let end = self.done.get() + steps.min(RING - 24);
         (self.done.get()..end).for_each(|number| self.step(number));
         self.done.set(end);
+        // The step that compiled is part of the first turn.
+        let first = self.read.replace(end);
         self.read(first, measure, layer).await.map_err(said)
     }
 
@@ -165,18 +167,6 @@ impl Race {
     pub fn plans(&self) -> Vec<String> {
         let plans = self.nets[0].train.plans();
         [plans.first(), plans.last()].into_iter().flatten().map(|plan| plan.to_string()).collect()
-    }
-
-    /// Whether a plan has this many dispatches: for the page's words.
-    pub fn path(&self) -> String {
-        let path = self.nets[0].train.plans().first().map(|plan| plan.path());
-        match path {
-            Some(Path::Persistent) => "persistent",
-            Some(Path::Cached) => "cached",
-            Some(Path::Split) => "split",
-            _ => "elementwise",
-        }
-        .into()
     }
 
     /// Gives all memory back at once.

@@ -86,9 +86,11 @@ impl<'a> Task<'a> {
             }
             Self::Digits { task, .. } => {
                 let all: Vec<u32> = (0..self.evaluated()).collect();
-                let gather = task.gather_test(gpu, pass, &all);
+                let all = Tensor::upload(&gpu.device, "examples", &all);
+                let gather = task.gather_tested(gpu, pass, &all);
                 pass.set(gpu, Step::default());
                 gpu.submit(|encoder| gather.record(&mut encoder.begin_compute_pass(&Default::default())));
+                all.buffer.destroy();
             }
         }
     }
@@ -110,7 +112,8 @@ impl<'a> Task<'a> {
             Self::Digits { task, .. } => {
                 let batches = batches * EPOCHS;
                 let schedule = task.schedule(batch, batches, seed.into());
-                let examples = Tensor::upload(&gpu.device, "examples", &schedule[..(batches * batch) as usize]);
+                let examples =
+                    Tensor::upload(&gpu.device, "examples", &schedule[..(batches * batch) as usize]);
                 let gather = task.gather_scheduled(gpu, pass, &examples);
                 Feed { batches, batch, source: Source::Images { gather, examples } }
             }
@@ -127,8 +130,14 @@ pub struct Feed {
 
 enum Source {
     /// Inputs and targets lie in rows, and are copied.
-    Rows { from: [Tensor; 2], to: [Tensor; 2] },
-    Images { gather: Dispatch, examples: Tensor },
+    Rows {
+        from: [Tensor; 2],
+        to: [Tensor; 2],
+    },
+    Images {
+        gather: Dispatch,
+        examples: Tensor,
+    },
 }
 
 impl Feed {
@@ -139,7 +148,9 @@ impl Feed {
 
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, step: u32) {
         match &self.source {
-            Source::Images { gather, .. } => gather.record(&mut encoder.begin_compute_pass(&Default::default())),
+            Source::Images { gather, .. } => {
+                gather.record(&mut encoder.begin_compute_pass(&Default::default()))
+            }
             Source::Rows { from, to } => {
                 for (from, to) in from.iter().zip(to) {
                     let size = u64::from(to.len) * 4;
