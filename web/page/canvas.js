@@ -41,8 +41,19 @@ export function decades(low, high, most = 6) {
   return all;
 }
 
+// Values to mark on a logarithmic axis: powers of ten and, where these are few, what lies between them.
+export function marks(low, high) {
+  const powers = decades(low, high).map((e) => 10 ** e);
+  if (high - low > 2.5) return powers;
+  const all = [];
+  for (let e = Math.floor(low); e <= high; e++) all.push(...(high - low > 1.2 ? [1, 3] : [1, 2, 5]).map((digit) => digit * 10 ** e));
+  return all.filter((v) => Math.log10(v) >= low && Math.log10(v) <= high);
+}
+
 const SUPERSCRIPTS = { '-': '⁻', 0: '⁰', 1: '¹', 2: '²', 3: '³', 4: '⁴', 5: '⁵', 6: '⁶', 7: '⁷', 8: '⁸', 9: '⁹' };
 export const power = (e) => (e === 0 ? '1' : e === 1 ? '10' : `10${[...String(e)].map((digit) => SUPERSCRIPTS[digit]).join('')}`);
+// A mark as text: powers by exponent, unless they are easier to read as they are.
+export const mark = (v) => (v >= 0.001 && v < 1000 ? String(Number(v.toPrecision(1))) : Number.isInteger(Math.log10(v)) ? power(Math.log10(v)) : v.toExponential(0));
 export const count = (n) => (n >= 1e6 ? `${+(n / 1e6).toPrecision(3)}M` : n >= 1e4 ? `${+(n / 1e3).toPrecision(3)}k` : String(n));
 export const figure = (v) => (!Number.isFinite(v) ? String(v) : v !== 0 && (Math.abs(v) < 1e-2 || Math.abs(v) >= 1e4) ? v.toExponential(2) : v.toPrecision(3));
 

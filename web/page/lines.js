@@ -1,6 +1,6 @@
 // Curves over steps: losses on a logarithmic axis, shares on a linear one.
 
-import { begin, count, decades, legend, power, ticks } from './canvas.js';
+import { begin, count, legend, mark, marks, ticks } from './canvas.js';
 
 const AREA = { left: 52, right: 14, top: 30, bottom: 28 };
 
@@ -16,11 +16,11 @@ export function drawLines(canvas, { series, to, log, short }) {
   c.lineWidth = 1;
   c.textBaseline = 'middle';
   c.textAlign = 'right';
-  for (const tick of log ? decades(low, high) : ticks(0, 1)) {
-    const at = y(log ? 10 ** tick : tick);
+  for (const tick of log ? marks(low, high) : ticks(0, 1)) {
+    const at = y(tick);
     line(c, colors.grid, AREA.left, at, width - AREA.right, at);
     c.fillStyle = colors.soft;
-    c.fillText(log ? power(tick) : `${Math.round(tick * 100)} %`, AREA.left - 8, at);
+    c.fillText(log ? mark(tick) : `${Math.round(tick * 100)} %`, AREA.left - 8, at);
   }
   c.textBaseline = 'top';
   for (const tick of ticks(0, Math.max(1, to), width < 500 ? 4 : 8)) {

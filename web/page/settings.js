@@ -7,6 +7,8 @@ const DEFAULTS = {
 };
 // Less to do, for an adapter that runs on the CPU.
 const SMALL = { depth: 6, width: 32, batch: 128 };
+// What the slider can be set to.
+const RATES = [0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 3, 5, 10];
 const KEYS = ['depth', 'width', 'batch', 'rate', 'seed', 'activation', 'place', 'variance'];
 
 export const defaults = (learn) => ({ learn, ...DEFAULTS[learn] });
@@ -44,11 +46,11 @@ export class Form {
   show(settings) {
     for (const [key, value] of Object.entries(settings)) {
       const element = this.#form.elements[key];
-      const shown = key === 'rate' ? Math.log10(value) : value;
+      const shown = key === 'rate' ? nearest(RATES.map(Math.log), Math.log(value)) : value;
       if (element.tagName === 'SELECT' && ![...element.options].some((option) => option.value === String(shown))) {
         const numbers = [...element.options].map((option) => Number(option.value));
         if (numbers.some(Number.isNaN) || Number.isNaN(Number(shown))) continue;
-        element.value = String(numbers.reduce((best, n) => (Math.abs(n - shown) < Math.abs(best - shown) ? n : best)));
+        element.value = String(numbers[nearest(numbers, Number(shown))]);
       } else {
         element.value = String(shown);
       }
@@ -64,7 +66,7 @@ export class Form {
       depth: number('depth'),
       width: number('width'),
       batch: number('batch'),
-      rate: Number((10 ** number('rate')).toPrecision(3)),
+      rate: RATES[number('rate')],
       seed: Math.min(9999, Math.max(0, Math.trunc(number('seed')) || 0)),
       activation: elements.activation.value,
       place: elements.place.value,
@@ -89,9 +91,12 @@ export class Form {
   #label() {
     for (const key of ['depth', 'rate']) {
       const element = this.#form.elements[key];
-      const text = key === 'rate' ? String(Number((10 ** element.value).toPrecision(2))) : element.value;
+      const text = key === 'rate' ? String(RATES[Number(element.value)]) : element.value;
       element.previousElementSibling.value = text;
       element.setAttribute('aria-valuetext', text);
     }
   }
 }
+
+// Which of these numbers is nearest.
+const nearest = (numbers, wanted) => numbers.reduce((best, n, i) => (Math.abs(n - wanted) < Math.abs(numbers[best] - wanted) ? i : best), 0);
