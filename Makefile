@@ -6,6 +6,7 @@ SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
 .PHONY: help vulkan test exhaustive snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
 .PHONY: isa kit
+.PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
 help:
@@ -31,6 +32,10 @@ help:
 	@echo "make msrv         compile the library by the compiler of its rust-version, with the newest dependencies"
 	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler)"
 	@echo "make wasm         check the library for wasm32-unknown-unknown"
+	@echo "make web          build the page on which networks train in a browser tab, into target/web (needs Node.js and a"
+	@echo "                  compiler for wasm32-unknown-unknown)"
+	@echo "make serve        serve it on 127.0.0.1 (PORT=...)"
+	@echo "make web-test     test it in headless Chromium (needs chromium)"
 	@echo "make mpi-test     test mpi/: training on shards under mpirun (needs Open MPI and libclang)"
 	@echo "make mpi-cost     measure what an exchange over MPI costs at 1, 2 and 4 ranks"
 	@echo "make licences     list the licences of all that the library links with (needs Node.js)"
@@ -76,6 +81,7 @@ format:
 	cargo fmt --manifest-path peers/Cargo.toml --check
 	cargo fmt --manifest-path mpi/Cargo.toml --check
 	cargo fmt --manifest-path burn/Cargo.toml --check
+	cargo fmt --manifest-path web/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
@@ -128,6 +134,21 @@ msrv:
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --features safetensors,serde
+
+web-tools:
+	npm ci --prefix web
+
+web: web-tools
+	node web/build.mjs $(TARGET)
+
+serve:
+	node web/serve.mjs $(TARGET)/web $(PORT)
+
+web-test: web-tools
+	WEB_OUT=$(abspath $(TARGET)/web) node --test --test-concurrency=1 $(wildcard web/test/*.test.mjs)
+
+web-lint:
+	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package batchnorm-web --target wasm32-unknown-unknown -- -D warnings
 
 # The versions that the crate's own tests have run with, where there are any.
 mpi-lock:
