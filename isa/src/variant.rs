@@ -36,7 +36,7 @@ pub struct Variant {
 const ROW_BYTES: u32 = 512;
 
 impl Variant {
-    /// The variant with this name; nothing for packets that no plan for a GPU has.
+    /// The variant with this name; nothing for one that no plan for a GPU has.
     pub fn of_gpu(name: &str) -> Option<Self> {
         let packet: u32 = number_after(name, "_x")?;
         let of_value = if name.contains("_f16") || name.contains("_bf16") { 2 } else { 4 };
@@ -66,7 +66,9 @@ impl Variant {
         let (masked, residual) = (name.contains("_masked"), name.contains("_residual"));
         let halves = of_value == 2;
         let variant = Self { way, tensors, rows, masked, residual, halves, load, workgroup: 256, tile };
-        let planned = (!sees || widest) && variant.registers(packet) <= 256;
+        // What software adapters run.
+        let by_one = name.contains("_by_one");
+        let planned = !by_one && (!sees || widest) && variant.registers(packet) <= 256;
         planned.then_some(variant)
     }
 }

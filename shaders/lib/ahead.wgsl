@@ -1,6 +1,6 @@
 //! import packet
-// Packets are loaded AHEAD at a time, before the first of them is used: a GPU waits for each of them otherwise. Where a
-// packet takes several loads by itself, AHEAD is one, and then nothing is left over.
+// Packets are loaded AHEAD at a time, before the first of them is used: a GPU waits for each of them otherwise. AHEAD is one
+// where a packet takes several loads by itself and on software adapters; then nothing is left over.
 
 alias Packets = array<Packet, AHEAD>;
 

@@ -17,7 +17,7 @@ pub(crate) fn source(variant: &Variant) -> String {
     let files = files_of(variant);
     let source = files.iter().rev().fold(declarations(variant), |source, file| source + "\n" + text_of(file));
     let loops =
-        [("j", "AHEAD", variant.ahead()), ("k", "QUADS", variant.quads()), ("s", "STATS", variant.stats())];
+        [("j", "AHEAD", variant.ahead), ("k", "QUADS", variant.quads()), ("s", "STATS", variant.stats())];
     loops.into_iter().fold(source, |source, (index, name, count)| unroll(source, index, name, count))
 }
 

@@ -12,7 +12,7 @@ use crate::plan::View;
 pub(super) fn declarations(variant: &Variant) -> String {
     let &Variant { view, packet, held, kernel, .. } = variant;
     let quad = if packet == 1 { "f32" } else { "vec4<f32>" };
-    let (quads, stats, ahead) = (variant.quads(), variant.stats(), variant.ahead());
+    let (quads, stats, ahead) = (variant.quads(), variant.stats(), variant.ahead);
     let planes = view == View::Planes;
     let stat = if planes { "f32" } else { quad };
     let (bits, any) = if stat == "f32" { ("u32", "s") } else { ("vec4<u32>", "s.x") };

@@ -17,6 +17,8 @@ pub(crate) struct Variant {
     pub view: View,
     /// Values that an invocation loads at a time.
     pub packet: u32,
+    /// Packets that an invocation loads before it uses the first. One of 16 values takes several loads by itself.
+    pub ahead: u32,
     /// Packets that an invocation holds, for kernels that do.
     pub held: u32,
     /// How tensors lie in memory, for kernels that bind them.
@@ -35,6 +37,7 @@ impl Variant {
             kernel,
             view: if kernel.sees_tensor() { view } else { View::Rows },
             packet,
+            ahead: if kernel.sees_tensor() && packet < 16 { plan.ahead() } else { 1 },
             held: if kernel.holds() { held } else { 0 },
             stored: if kernel.sees_tensor() { plan.stored() } else { Stored::default() },
             joint: joint && kernel.row().binds_layer(),
@@ -57,6 +60,7 @@ impl Variant {
                 _ => &[1, 4],
             };
             let views: &[View] = if sees { &[View::Planes, View::Rows] } else { &[View::Rows] };
+            let aheads: &[u32] = if sees { &[AHEAD, 1] } else { &[1] };
             let held: &[u32] = if kernel.holds() { &HELD } else { &[0] };
             let joints: &[bool] = if row.binds_layer() { &[true, false] } else { &[false] };
             let (functions, extras) = Fused::choices(kernel);
@@ -68,6 +72,7 @@ impl Variant {
                 packets.len(),
                 held.len(),
                 ALIASINGS.len(),
+                aheads.len(),
                 joints.len(),
                 stored.len(),
                 functions.len(),
@@ -82,21 +87,22 @@ impl Variant {
                 packet: packets[i[1]],
                 held: held[i[2]],
                 aliasing: ALIASINGS[i[3]],
-                joint: joints[i[4]],
-                stored: stored[i[5]],
+                ahead: aheads[i[4]],
+                joint: joints[i[5]],
+                stored: stored[i[6]],
                 fused: Fused {
-                    function: functions[i[6]],
-                    masked: i[8] == 1,
-                    guarded: i[9] == 1,
-                    commits: i[10] == 1,
-                    ..extras[i[7]]
+                    function: functions[i[7]],
+                    masked: i[9] == 1,
+                    guarded: i[10] == 1,
+                    commits: i[11] == 1,
+                    ..extras[i[8]]
                 },
             };
             let is_one = |i: &[usize]| of(i).exists();
-            let plain = product(&sizes[..4]).into_iter().map(|i| [i, vec![0; 7]].concat());
+            let plain = product(&sizes[..5]).into_iter().map(|i| [i, vec![0; 7]].concat());
             all.extend(plain.filter(|i| is_one(i)).map(|i| of(&i)));
             let possible: Vec<_> = product(&sizes).into_iter().filter(|i| is_one(i)).collect();
-            let sample = pairwise(&possible).into_iter().filter(|i| i[4..] != [0; 7]);
+            let sample = pairwise(&possible).into_iter().filter(|i| i[5..] != [0; 7]);
             all.extend(sample.map(|i| of(&i)));
         }
         all
@@ -108,11 +114,13 @@ impl Variant {
         let Stored { storage, half_access } = self.stored;
         let single = self.packet == 1 || !half_access;
         let packs = !self.kernel.sees_tensor() || (packets(storage).contains(&self.packet) && single);
+        let loads = self.packet < 16 || self.ahead == 1;
         let joined = |role: Role| self.joint && role.of_layer().is_some();
         let row = self.kernel.row();
         let reads =
             row.bindings_with(&self.fused).any(|(role, access)| access == Access::Read && !joined(role));
         packs
+            && loads
             && (reads || self.aliasing != Aliasing::SameBuffer)
             && self.fused.is_of(self.kernel)
             && row.aliasings(&self.fused).contains(&self.aliasing)
@@ -128,13 +136,8 @@ impl Variant {
         if self.view == View::Planes { 1 } else { self.quads() }
     }
 
-    /// Packets that are loaded before the first is used. One of 16 values takes several loads by itself.
-    pub fn ahead(&self) -> u32 {
-        if self.packet == 16 { 1 } else { AHEAD }
-    }
-
     pub fn name(&self) -> String {
-        let Self { kernel, view, packet, held, stored, joint, fused, aliasing } = self;
+        let Self { kernel, view, packet, ahead, held, stored, joint, fused, aliasing } = self;
         let mut name = kernel.row().entry.to_owned();
         if kernel.sees_tensor() {
             name += &format!("_{view}");
@@ -142,6 +145,9 @@ impl Variant {
         name += &format!("_x{packet}");
         if kernel.holds() {
             name += &format!("_held_{held}");
+        }
+        if kernel.sees_tensor() && *packet < 16 && *ahead == 1 {
+            name += "_by_one";
         }
         name += match stored {
             Stored { half_access: true, .. } => "_f16_halves",

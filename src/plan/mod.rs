@@ -70,6 +70,9 @@ pub struct Plan {
     predicted: Duration,
     /// Of the device: see [`Stored`].
     half_access: bool,
+    /// Packets that its kernels load before they use the first: on a GPU several, which wait for memory together. A software
+    /// adapter waits for nothing, and compiles longer.
+    ahead: u32,
 }
 
 impl Plan {
@@ -110,6 +113,7 @@ impl Plan {
             partial_vectors: 0,
             predicted: Duration::ZERO,
             half_access: profile.half_access,
+            ahead: if profile.simd().is_some() { 1 } else { AHEAD },
         };
         for (batch, pieces) in batches.iter().enumerate() {
             let pieces = ways.of(pieces)?;
@@ -303,6 +307,11 @@ impl Plan {
         let storage = self.work.storage;
         let half_access = self.half_access && storage == StorageType::Float16 && self.packet() == 1;
         Stored { storage, half_access }
+    }
+
+    /// Packets that its kernels load before they use the first.
+    pub(crate) fn ahead(&self) -> u32 {
+        self.ahead
     }
 
     pub(crate) fn stages(&self) -> &[Stage] {
