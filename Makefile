@@ -91,6 +91,7 @@ dawn: vulkan
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu -- --include-ignored
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each item of the standard library is stable, and
 # rustfmt refuses let chains (Rust 1.88) in any edition before 2024.

@@ -11,7 +11,7 @@ pub mod checkpoint;
 #[cfg(feature = "headless")]
 pub mod headless;
 
-pub use kernels::{Context, ContextOptions, PipelineError, shaders};
+pub use kernels::{Context, ContextOptions, DeviceError, PipelineError, shaders};
 #[doc(hidden)]
 pub use kernels::{pairs, pairwise};
 pub use layer::{

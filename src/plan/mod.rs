@@ -30,7 +30,6 @@ pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
-#[cfg(test)]
 pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{
     MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
@@ -178,6 +177,10 @@ impl Plan {
     }
 
     fn push(&mut self, profile: &DeviceProfile, stage: Stage) -> Result<(), PlanError> {
+        let (required, given) = (storage_buffers(stage.kernel, &self.work), profile.max_storage_buffers);
+        if required > given {
+            return Err(PlanError::StorageBuffers { required, given });
+        }
         let workgroups = profile.fold(stage.grid.groups)?;
         self.stages.push(Stage { workgroups, ..stage });
         Ok(())
