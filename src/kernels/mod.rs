@@ -20,7 +20,7 @@ mod unroll;
 mod variant;
 
 pub(crate) use arena::Range;
-pub use compose::shaders;
+pub use compose::{shaders, shaders_of};
 pub(crate) use context::Uniform;
 pub use context::{Context, ContextOptions};
 pub use device::DeviceError;
