@@ -4,12 +4,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive fuzz snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
 	@echo "make exhaustive   run the tests of all combinations, which make test leaves out"
+	@echo "make fuzz         plan and run random cases (ARGS=\"--seed N --seconds S\"; docs/testing.md)"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU"
@@ -39,6 +40,11 @@ test: vulkan
 # The tests of all combinations, which make test names and leaves out.
 exhaustive: vulkan
 	cargo test --workspace --test gpu -- --ignored
+
+# Each case is known by the seed and its number: --from resumes a run, and --from N --cases 1 repeats a case.
+fuzz: vulkan
+	cargo build --workspace --example fuzz
+	$(TARGET)/debug/examples/fuzz --report $(TARGET)/fuzz.json $(ARGS)
 
 snippet: vulkan
 	scripts/snippet.sh

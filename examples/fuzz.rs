@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use testkit::fuzz::{Fuzz, Report};
+use testkit::fuzz::{Fuzz, Report, keep_panics};
 use testkit::gpu::gpu;
 
 /// Plans and runs random cases of batch normalization.
@@ -59,8 +59,7 @@ fn run(arguments: &Arguments, report: &mut Report) {
     let mut fuzz = Fuzz::new(arguments.seed, !arguments.plans);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} s, {msg}").expect("a valid template");
     let bar = ProgressBar::new(arguments.seconds).with_style(style);
-    // Panics are findings, which the report tells of.
-    std::panic::set_hook(Box::new(|_| {}));
+    keep_panics();
     let start = Instant::now();
     let last = arguments.from.saturating_add(arguments.cases);
     for index in arguments.from..last {

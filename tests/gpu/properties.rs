@@ -30,7 +30,7 @@ fn numbers() -> impl Strategy<Value = Numbers> {
 
 /// Any numbers with the choices of one of the sample in which every two choices meet, whose shaders other tests build too.
 fn asks() -> impl Strategy<Value = Ask> {
-    let of = |(index, numbers): (Index, _)| {
+    let of = |(index, numbers): (Index, Numbers)| {
         let choices: &Vec<usize> = index.get(combinations::sample());
         numbers.of(choices::ask(choices))
     };
@@ -40,7 +40,7 @@ fn asks() -> impl Strategy<Value = Ask> {
 /// Any choices, on the workgroups of the sample or the plan that is chosen by default.
 fn any_asks() -> impl Strategy<Value = Ask> {
     let choices: Vec<_> = SIZES.iter().map(|&size| 0..size).collect();
-    let of = |(choices, activation, default, numbers): (Vec<usize>, _, bool, _)| {
+    let of = |(choices, activation, default, numbers): (Vec<usize>, _, bool, Numbers)| {
         let ask = numbers.of(Ask { activation, ..choices::ask(&choices) })?;
         let ask = if default { Ask { plan: Default::default(), ..ask } } else { ask };
         refusal(&ask, webgpu().profile().max_storage_buffers).is_none().then_some(ask)

@@ -9,6 +9,7 @@ mod report;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use rand::{SeedableRng, rngs::StdRng};
 use wgpu_batchnorm::Context;
@@ -82,9 +83,23 @@ fn rng(seed: u64, number: u64, stream: u64) -> StdRng {
     StdRng::seed_from_u64(mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (mixed >> 29))
 }
 
+/// Where the last panic was.
+static PLACE: Mutex<String> = Mutex::new(String::new());
+
+/// Takes panics, which are findings, for the report, in place of standard error.
+pub fn keep_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }));
+}
+
 /// What the work gives, or what it panicked with.
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| message(&*panic))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let place = std::mem::take(&mut *PLACE.lock().unwrap_or_else(PoisonError::into_inner));
+        format!("{} ({place})", message(&*panic))
+    })
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
