@@ -4,7 +4,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive fuzz snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive fuzz snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: isa kit
+.PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
 help:
@@ -13,19 +15,28 @@ help:
 	@echo "make fuzz         plan and run random cases (ARGS=\"--seed N --seconds S\"; docs/testing.md)"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
-	@echo "make bench        measure throughput against copying the tensor and against the CPU"
+	@echo "make bench        measure throughput against copying the tensor and against the CPU; ARGS=--tuned measures what"
+	@echo "                  the plans that are chosen by default cost, beside tuned ones"
+	@echo "make tune ARGS=SHAPE  measure the plans of a shape, such as 32x64x56x56 (ARGS=--help lists options)"
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
 	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
 	@echo "                  builds burn, in 20 minutes"
 	@echo "make burn-test    test the module for burn (burn/), without fusion and with; builds burn twice, in 30 minutes"
 	@echo "make burn-bench   measure it beside burn's own layer (ARGS=part of a tensor's name)"
 	@echo "make check        formatting, lints, documentation and the package"
+	@echo "make isa          show what Mesa's compiler for AMD's GPUs makes of every shader, and hold it to rules;"
+	@echo "                  needs no GPU (ISA_GPUS, RADEON: which GPUs, the driver's file; ARGS=REGEX of shaders)"
+	@echo "make kit          pack an archive that measures on a machine without Rust: scripts/kit"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
 	@echo "make msrv         compile the library by the compiler of its rust-version, with the newest dependencies"
 	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler)"
 	@echo "make wasm         check the library for wasm32-unknown-unknown"
+	@echo "make web          build the page on which networks train in a browser tab, into target/web (needs Node.js and a"
+	@echo "                  compiler for wasm32-unknown-unknown)"
+	@echo "make serve        serve it on 127.0.0.1 (PORT=...)"
+	@echo "make web-test     test it in headless Chromium (needs chromium)"
 	@echo "make mpi-test     test mpi/: training on shards under mpirun (needs Open MPI and libclang)"
 	@echo "make mpi-cost     measure what an exchange over MPI costs at 1, 2 and 4 ranks"
 	@echo "make licences     list the licences of all that the library links with (needs Node.js)"
@@ -55,7 +66,12 @@ demo: vulkan
 	$(TARGET)/release/batchnorm-experiments $(ARGS)
 
 bench: vulkan
-	cargo bench
+	cargo bench$(if $(ARGS), --bench throughput -- $(ARGS))
+
+# Built as the others are, so that wgpu is compiled once.
+tune: vulkan
+	cargo build --release --workspace --example plans
+	$(TARGET)/release/examples/plans $(ARGS)
 
 growth: vulkan
 	cargo bench --bench throughput -- --growth
@@ -71,12 +87,27 @@ format:
 	cargo fmt --manifest-path peers/Cargo.toml --check
 	cargo fmt --manifest-path mpi/Cargo.toml --check
 	cargo fmt --manifest-path burn/Cargo.toml --check
+	cargo fmt --manifest-path web/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+
+kit:
+	scripts/kit/make.sh
+
+# Mesa 22.3 knows these. RADV aborts at a name that it does not know.
+ISA_GPUS ?= vega10 navi21 gfx1100
+RADEON ?= /usr/share/vulkan/icd.d/radeon_icd.x86_64.json
+
+isa: vulkan
+	cargo build --workspace --bins
+	for gpu in $(ISA_GPUS); do \
+	  RADV_FORCE_FAMILY=$$gpu VK_ICD_FILENAMES=$(RADEON) VK_DRIVER_FILES=$(RADEON) \
+	    $(TARGET)/debug/batchnorm-isa --quiet --out $(TARGET)/isa/$$gpu $(ARGS) || exit 1; \
+	done
 
 tint:
 	rm -rf $(TARGET)/shaders
@@ -110,6 +141,21 @@ msrv:
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --features safetensors,serde
+
+web-tools:
+	npm ci --prefix web
+
+web: web-tools
+	node web/build.mjs $(TARGET)
+
+serve:
+	node web/serve.mjs $(TARGET)/web $(PORT)
+
+web-test: web-tools
+	WEB_OUT=$(abspath $(TARGET)/web) node --test --test-concurrency=1 $(wildcard web/test/*.test.mjs)
+
+web-lint:
+	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package batchnorm-web --target wasm32-unknown-unknown -- -D warnings
 
 # The versions that the crate's own tests have run with, where there are any.
 mpi-lock:

@@ -88,7 +88,7 @@ fn check(
     let bytes = std::fs::read(file).map_err(|error| format!("cannot read the file: {error}"))?;
     let case = read(&bytes)?;
     describe(&case);
-    let results = run(gpu, context, &case)?;
+    let results = pollster::block_on(run(gpu, context, &case))?;
     if let (Some(directory), Some(name)) = (out, file.file_name()) {
         let path = directory.join(name);
         if written.contains(&path) {

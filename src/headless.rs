@@ -2,6 +2,8 @@
 
 use crate::kernels::{DeviceError, Readback, alive, checked};
 use crate::layer::ReadError;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{BatchNorm, Tune, TuneError, Tuned};
 
 /// Why there is no device.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -148,6 +150,15 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
         pollster::block_on(self.read(buffer))
+    }
+
+    /// [`BatchNorm::tune`] for a layer on this device, waited for: the CPU is left to the device while that works.
+    ///
+    /// # Errors
+    /// [`TuneError`], as there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn tune(&self, layer: &BatchNorm, tune: Tune<'_>) -> Result<Tuned, TuneError> {
+        pollster::block_on(layer.tune_waiting(&self.queue, tune))
     }
 
     /// Records one compute pass, submits it and waits for it (on the web, nothing waits).

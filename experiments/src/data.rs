@@ -46,34 +46,32 @@ pub struct Classification {
 const DIGITS: usize = 1797;
 const DIGIT_WIDTH: usize = 64;
 
-/// The digits in `directory`: digits_images.u8 and digits_labels.u8. Every fifth image is a test image.
+/// The digits in `directory`: digits_images.u8 and digits_labels.u8.
 pub fn digits(directory: &Path) -> Result<Classification> {
-    let images = directory.join("digits_images.u8");
-    let pixels = read(&images)?;
+    let file = |name: &str| read(&directory.join(name));
+    let (pixels, labels) = (file("digits_images.u8")?, file("digits_labels.u8")?);
+    parse_digits(&pixels, &labels)
+        .with_context(|| format!("the digits in {} are damaged", directory.display()))
+}
+
+/// The same from the bytes of these files. Every fifth image is a test image.
+pub fn parse_digits(pixels: &[u8], labels: &[u8]) -> Result<Classification> {
     let expected = DIGITS * DIGIT_WIDTH;
     ensure!(
         pixels.len() == expected,
-        "{}: {expected} bytes were expected ({DIGITS} images of {DIGIT_WIDTH}), not {}",
-        images.display(),
+        "digits_images.u8: {expected} bytes were expected ({DIGITS} images of {DIGIT_WIDTH}), not {}",
         pixels.len()
     );
     if let Some(at) = pixels.iter().position(|&value| value > 16) {
-        bail!("{}: pixels go from 0 to 16, but byte {at} is {}", images.display(), pixels[at]);
+        bail!("digits_images.u8: pixels go from 0 to 16, but byte {at} is {}", pixels[at]);
     }
-    let path = directory.join("digits_labels.u8");
-    let labels = read(&path)?;
-    ensure!(
-        labels.len() == DIGITS,
-        "{}: {DIGITS} labels were expected, not {}",
-        path.display(),
-        labels.len()
-    );
+    ensure!(labels.len() == DIGITS, "digits_labels.u8: {DIGITS} labels were expected, not {}", labels.len());
     if let Some(at) = labels.iter().position(|&label| label > 9) {
-        bail!("{}: labels go from 0 to 9, but label {at} is {}", path.display(), labels[at]);
+        bail!("digits_labels.u8: labels go from 0 to 9, but label {at} is {}", labels[at]);
     }
     let empty = || Images { width: DIGIT_WIDTH, ..Default::default() };
     let (mut train, mut test) = (empty(), empty());
-    for (i, (image, &label)) in pixels.chunks(DIGIT_WIDTH).zip(&labels).enumerate() {
+    for (i, (image, &label)) in pixels.chunks(DIGIT_WIDTH).zip(labels).enumerate() {
         if i % 5 == 0 { &mut test } else { &mut train }.push(image, label.into());
     }
     Ok(Classification { name: "digits".into(), train, test, classes: 10, scale: 1.0 / 16.0 })
@@ -163,7 +161,8 @@ pub fn recorded_regression(directory: &Path) -> Result<Recorded> {
 const RECORDED_LAYERS: [[u32; 2]; 7] =
     [[20, 128], [128, 128], [128, 128], [128, 128], [128, 128], [128, 128], [128, 1]];
 
-fn parse_recorded(bytes: &[u8]) -> Result<Recorded> {
+/// The same from the bytes of that file.
+pub fn parse_recorded(bytes: &[u8]) -> Result<Recorded> {
     let file = SafeTensors::deserialize(bytes)?;
     let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
         let tensor = file.tensor(name).with_context(|| format!("tensor {name}"))?;

@@ -5,7 +5,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use testkit::gpu::download;
+use testkit::buffers::download;
 use wgpu_batchnorm::Convention;
 
 use crate::digits::{Curve, Plan, Task, Watch, train};

@@ -2,6 +2,9 @@
 //!
 //! A [`Dispatch`] is prepared once (it allocates) and recorded as often as wanted (it does not).
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use testkit::kernel::{self, Dispatch};
 use wgpu_batchnorm::wgpu::{self, BufferBinding, util::DeviceExt as _};
 
@@ -18,7 +21,7 @@ macro_rules! kernel {
 }
 
 /// File name and complete source of every shader module.
-pub const SOURCES: [(&str, &str); 10] = [
+pub const SOURCES: [(&str, &str); 12] = [
     kernel!("matmul.wgsl"),
     kernel!("column_sum.wgsl"),
     kernel!("relu.wgsl"),
@@ -29,7 +32,12 @@ pub const SOURCES: [(&str, &str); 10] = [
     kernel!(step, "sgd.wgsl"),
     kernel!(step, "noise.wgsl"),
     kernel!(step, "probe.wgsl"),
+    kernel!("histogram.wgsl"),
+    kernel!("squares.wgsl"),
 ];
+
+/// Intervals of a histogram; BINS in histogram.wgsl.
+pub const BINS: u32 = 64;
 
 /// What changes from one step to the next; `Step` in step.wgsl.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
@@ -74,9 +82,12 @@ pub fn transpose(binding: BufferBinding<'_>, width: u32) -> Operand<'_> {
     Operand { binding, width, transposed: true }
 }
 
-/// All pipelines.
+/// All pipelines. Cloning it refers to the same ones.
+#[derive(Clone)]
 pub struct Kernels {
     device: wgpu::Device,
+    /// Parameters of dispatches, which those share that have the same.
+    uniforms: Arc<Mutex<HashMap<Vec<u32>, wgpu::Buffer>>>,
     matmul: wgpu::ComputePipeline,
     matmul_bias: wgpu::ComputePipeline,
     column_sum: wgpu::ComputePipeline,
@@ -89,6 +100,8 @@ pub struct Kernels {
     noise: [wgpu::ComputePipeline; 2],
     move_along: wgpu::ComputePipeline,
     distance_squared: wgpu::ComputePipeline,
+    histogram: wgpu::ComputePipeline,
+    squares: wgpu::ComputePipeline,
 }
 
 impl Kernels {
@@ -101,6 +114,7 @@ impl Kernels {
         };
         Self {
             device: device.clone(),
+            uniforms: Arc::default(),
             matmul: pipeline("matmul.wgsl", "matmul"),
             matmul_bias: pipeline("matmul.wgsl", "matmul_bias"),
             column_sum: pipeline("column_sum.wgsl", "column_sum"),
@@ -113,6 +127,8 @@ impl Kernels {
             noise: ["noise", "noise_backward"].map(|name| pipeline("noise.wgsl", name)),
             move_along: pipeline("probe.wgsl", "move_along"),
             distance_squared: pipeline("probe.wgsl", "distance_squared"),
+            histogram: pipeline("histogram.wgsl", "histogram"),
+            squares: pipeline("squares.wgsl", "squares"),
         }
     }
 
@@ -318,6 +334,20 @@ impl Kernels {
         self.dispatch(&self.distance_squared, bindings, [1, 1])
     }
 
+    /// Counts the values of `x` in [`BINS`] equal intervals of −`reach` to `reach`; the outermost take what lies beyond.
+    pub fn histogram(&self, reach: f32, x: BufferBinding, counts: BufferBinding) -> Dispatch {
+        let scale = self.uniform(&[(BINS as f32 / (2.0 * reach)).to_bits()]);
+        let bindings = vec![(0, scale.as_entire_buffer_binding()), (1, x), (2, counts)];
+        self.dispatch(&self.histogram, bindings, [1, 1])
+    }
+
+    /// The sum of squares of `values`, as number `slot` of `sums`.
+    pub fn squares(&self, slot: u32, values: BufferBinding, sums: BufferBinding) -> Dispatch {
+        let slot = self.uniform(&[slot]);
+        let bindings = vec![(0, slot.as_entire_buffer_binding()), (1, values), (2, sums)];
+        self.dispatch(&self.squares, bindings, [1, 1])
+    }
+
     fn dispatch(
         &self,
         pipeline: &wgpu::ComputePipeline,
@@ -328,11 +358,15 @@ impl Kernels {
     }
 
     fn uniform(&self, values: &[u32]) -> wgpu::Buffer {
-        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: None,
-            contents: bytemuck::cast_slice(values),
-            usage: wgpu::BufferUsages::UNIFORM,
-        })
+        let mut uniforms = self.uniforms.lock().expect("nobody panics with it");
+        let make = || {
+            self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: None,
+                contents: bytemuck::cast_slice(values),
+                usage: wgpu::BufferUsages::UNIFORM,
+            })
+        };
+        uniforms.entry(values.to_vec()).or_insert_with(make).clone()
     }
 }
 

@@ -5,14 +5,15 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use testkit::gpu::download;
+use testkit::buffers::download;
 use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
 
 use crate::digits::{BATCH, RATE, Task};
 use crate::gpu::Gpu;
 use crate::kernels::Step;
-use crate::network::{Mode, Network, Normalization, Pass};
+use crate::network::{Mode, Network, Normalization};
+use crate::pass::Pass;
 use crate::tensor::Tensor;
 use crate::trainer::Run;
 

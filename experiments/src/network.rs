@@ -1,15 +1,14 @@
 //! A multilayer perceptron with or without batch normalization, its work prepared once and recorded every step.
 
 use anyhow::{Context as _, Result, ensure};
-use testkit::kernel::Dispatch;
+use std::cell::RefCell;
+
 use wgpu_batchnorm::wgpu::{self, BufferBinding};
-use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, Evaluation, ForwardStep, Shape,
-    Training,
-};
+use wgpu_batchnorm::{Backward, BatchNorm, BatchNormDescriptor, Convention, Evaluation, Shape, Training};
 
 use crate::gpu::Gpu;
-use crate::kernels::{Activation, Step, matrix, transpose};
+use crate::kernels::{Activation, matrix, transpose};
+use crate::pass::{Pass, Work};
 use crate::tensor::{Arena, Tensor};
 
 /// What stands between a linear layer and its activation.
@@ -19,6 +18,8 @@ pub enum Normalization {
     None,
     /// Batch normalization. The convention decides what becomes of the running variance.
     Batch(Convention),
+    /// The same, but after the activation.
+    AfterActivation(Convention),
     /// PyTorch's batch normalization and then, in training, the noise of shaders/noise.wgsl.
     Noisy,
 }
@@ -26,10 +27,14 @@ pub enum Normalization {
 impl Normalization {
     pub const BATCH: Self = Self::Batch(Convention::PyTorch);
 
+    fn is_after_activation(self) -> bool {
+        matches!(self, Self::AfterActivation(_))
+    }
+
     fn convention(self) -> Option<Convention> {
         match self {
             Self::None => None,
-            Self::Batch(convention) => Some(convention),
+            Self::Batch(convention) | Self::AfterActivation(convention) => Some(convention),
             Self::Noisy => Some(Convention::PyTorch),
         }
     }
@@ -70,8 +75,8 @@ struct Slot {
     bias: Option<u32>,
 }
 
-pub struct Network<'a> {
-    gpu: &'a Gpu,
+pub struct Network {
+    gpu: Gpu,
     slots: Vec<Slot>,
     activation: Activation,
     normalization: Normalization,
@@ -82,45 +87,9 @@ pub struct Network<'a> {
     norms: Vec<BatchNorm>,
 }
 
-/// One kind of work of a network on `rows` examples, with its buffers.
-pub struct Pass {
-    step: wgpu::Buffer,
-    pub rows: u32,
-    /// To be filled in: `rows` examples.
-    pub inputs: Tensor,
-    /// To be filled in: what the network should say. Labels (u32) for the cross-entropy.
-    pub targets: Tensor,
-    /// Input of every hidden activation, in layer order.
-    pub preactivations: Vec<Tensor>,
-    /// The loss of each slot, and for the cross-entropy how many answers were right (u32).
-    pub losses: Tensor,
-    pub correct: Tensor,
-    /// Gradients, in the order of [`Network::parameters`].
-    pub gradients: Vec<Tensor>,
-    forward: Vec<Work>,
-    backward: Vec<Work>,
-    update: Vec<Work>,
-}
-
-enum Work {
-    Kernel(Dispatch),
-    Normalize(ForwardStep),
-    Backward(BackwardStep),
-}
-
-impl Work {
-    fn record(&self, pass: &mut wgpu::ComputePass) {
-        match self {
-            Self::Kernel(work) => work.record(pass),
-            Self::Normalize(work) => work.record(pass),
-            Self::Backward(work) => work.record(pass),
-        }
-    }
-}
-
-impl<'a> Network<'a> {
+impl Network {
     pub fn new(
-        gpu: &'a Gpu,
+        gpu: &Gpu,
         layers: &[Linear],
         activation: Activation,
         normalization: Normalization,
@@ -138,9 +107,10 @@ impl<'a> Network<'a> {
             );
             let convention = normalization.convention().filter(|_| i + 1 < layers.len());
             let weight = arena.reserve(inputs * outputs);
-            // Batch normalization subtracts the mean, and with it any bias added before it: such a bias would
+            // Batch normalization subtracts the mean, and with it any bias added right before it: such a bias would
             // change nothing and have a gradient of zero. β takes its place.
-            let bias = convention.is_none().then(|| arena.reserve(outputs));
+            let needless = convention.is_some() && !normalization.is_after_activation();
+            let bias = (!needless).then(|| arena.reserve(outputs));
             values.resize(arena.len() as usize, 0.0);
             values[weight as usize..][..layer.weight.len()].copy_from_slice(&layer.weight);
             if let Some(bias) = bias {
@@ -153,7 +123,7 @@ impl<'a> Network<'a> {
             }
         }
         let linear = Tensor::upload(&gpu.device, "parameters", &values);
-        Ok(Self { gpu, slots, activation, normalization, loss, linear, norms })
+        Ok(Self { gpu: gpu.clone(), slots, activation, normalization, loss, linear, norms })
     }
 
     /// All parameters with their lengths, the linear layers' first and as one.
@@ -164,18 +134,42 @@ impl<'a> Network<'a> {
         std::iter::once((self.linear.binding(), self.linear.len)).chain(norms).collect()
     }
 
+    /// The normalizations, in layer order.
+    pub fn norms(&self) -> &[BatchNorm] {
+        &self.norms
+    }
+
+    /// Places and sizes of the linear layers' weights and biases among the first of [`Network::parameters`].
+    pub fn linear_parts(&self, all: &Tensor) -> Vec<(Tensor, Option<Tensor>)> {
+        self.slots.iter().map(|slot| slot.parts(all)).collect()
+    }
+
+    /// Destroys the parameters, where dropping them would leave their memory to a garbage collector (in browsers).
+    /// Passes of the network become invalid.
+    pub fn destroy(self) {
+        self.linear.buffer.destroy();
+        self.norms.into_iter().for_each(BatchNorm::destroy);
+    }
+
     /// Prepares work on `rows` examples, with room for the losses of `slots` steps.
     pub fn prepare(&self, rows: u32, mode: Mode, slots: u32) -> Result<Pass> {
         self.prepare_pass(rows, mode, slots).with_context(|| format!("preparing {mode:?} on {rows} examples"))
     }
 
     fn prepare_pass(&self, rows: u32, mode: Mode, slots: u32) -> Result<Pass> {
-        let Gpu { device, kernels, .. } = self.gpu;
-        let zeros = |label: &str, len: u32| Tensor::zeros(device, label, len);
+        let Gpu { device, kernels, .. } = &self.gpu;
+        let buffers = RefCell::new(vec![]);
+        let zeros = |label: &str, len: u32| {
+            let tensor = Tensor::zeros(device, label, len);
+            buffers.borrow_mut().push(tensor.buffer.clone());
+            tensor
+        };
         let train = matches!(mode, Mode::Train | Mode::Probe);
         let last = self.slots.len() - 1;
+        let after = self.normalization.is_after_activation();
 
         let step = kernels.step_buffer();
+        buffers.borrow_mut().push(step.clone());
         let inputs = zeros("inputs", rows * self.slots[0].inputs);
         let (losses, correct) = (zeros("losses", slots), zeros("correct", slots));
 
@@ -188,7 +182,8 @@ impl<'a> Network<'a> {
         // input, of the normalization's input, which is the linear layer's output.
         let deltas: Vec<_> = self.slots.iter().map(|slot| zeros("delta", rows * slot.outputs)).collect();
 
-        let (mut forward, mut backward, mut preactivations) = (vec![], vec![], vec![]);
+        let (mut forward, mut backward, mut preactivations, mut normalized) =
+            (vec![], vec![], vec![], vec![]);
         let mut a = inputs.clone();
         for (i, slot) in self.slots.iter().enumerate() {
             let &Slot { inputs, outputs, .. } = slot;
@@ -208,22 +203,38 @@ impl<'a> Network<'a> {
             )));
             let below = a.clone();
             if i < last {
-                let (f, len) = (self.activation, rows * outputs);
-                let y = zeros("activation", len);
-                let slope = kernels.activation_backward(f, len, y.padded(), delta.padded());
-                back.push(Work::Kernel(slope));
-                if self.normalization != Normalization::None {
-                    let normalized = zeros("normalized", len);
+                let y = zeros("activation", rows * outputs);
+                let normalize = |x: &Tensor| {
+                    let y = zeros("normalized", rows * outputs);
                     let gradients = [&gradients[1 + 2 * i], &gradients[2 + 2 * i]];
-                    let (there, and_back) =
-                        self.normalize(i, rows, mode, &step, &x, &normalized, delta, gradients)?;
+                    let (there, and_back) = self.normalize(i, rows, mode, &step, x, &y, delta, gradients)?;
+                    anyhow::Ok((there, and_back, y))
+                };
+                let activate = |x: &Tensor| {
+                    let (f, len) = (self.activation, rows * outputs);
+                    let there = kernels.activation(f, len, x.padded(), y.padded());
+                    let and_back = kernels.activation_backward(f, len, y.padded(), delta.padded());
+                    (Work::Kernel(there), Work::Kernel(and_back))
+                };
+                if self.normalization != Normalization::None && !after {
+                    let (there, and_back, y) = normalize(&x)?;
+                    normalized.push(x);
                     forward.extend(there);
                     back.extend(and_back);
-                    x = normalized;
+                    x = y;
                 }
-                forward.push(Work::Kernel(kernels.activation(f, len, x.padded(), y.padded())));
                 preactivations.push(x.clone());
-                x = y;
+                let (there, and_back) = activate(&x);
+                forward.push(there);
+                back.insert(0, and_back);
+                x = y.clone();
+                if after {
+                    let (there, and_back, y) = normalize(&x)?;
+                    normalized.push(x);
+                    forward.extend(there);
+                    back.splice(0..0, and_back);
+                    x = y;
+                }
             }
             back.push(Work::Kernel(kernels.matmul(
                 [outputs, inputs, rows],
@@ -281,12 +292,14 @@ impl<'a> Network<'a> {
             inputs,
             targets,
             preactivations,
+            normalized,
             losses,
             correct,
             gradients,
             forward,
             backward,
             update,
+            buffers: buffers.take(),
         })
     }
 
@@ -320,7 +333,7 @@ impl<'a> Network<'a> {
         let backward = norm.prepare_backward(&training, backward)?;
         let (mut forward, mut backward) = (vec![Work::Normalize(training)], vec![Work::Backward(backward)]);
         if self.normalization == Normalization::Noisy && mode != Mode::EvaluateOnBatch {
-            let Gpu { kernels, .. } = self.gpu;
+            let Gpu { kernels, .. } = &self.gpu;
             forward.push(Work::Kernel(kernels.noise(step, [rows, features], layer, y.binding())));
             let noise = kernels.noise_backward(step, [rows, features], layer, delta.binding());
             backward.insert(0, Work::Kernel(noise));
@@ -334,32 +347,5 @@ impl Slot {
     fn parts(&self, all: &Tensor) -> (Tensor, Option<Tensor>) {
         let weight = all.part(self.weight, self.inputs * self.outputs);
         (weight, self.bias.map(|bias| all.part(bias, self.outputs)))
-    }
-}
-
-impl Pass {
-    /// Sets what the next submission works on: where its losses go, which examples, the learning rate.
-    pub fn set(&self, gpu: &Gpu, step: Step) {
-        gpu.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&step));
-    }
-
-    /// The uniform buffer of [`Pass::set`], for further kernels of the step.
-    pub fn step(&self) -> &wgpu::Buffer {
-        &self.step
-    }
-
-    /// Outputs and loss.
-    pub fn forward(&self, pass: &mut wgpu::ComputePass) {
-        self.forward.iter().for_each(|work| work.record(pass));
-    }
-
-    /// Gradients of all parameters.
-    pub fn backward(&self, pass: &mut wgpu::ComputePass) {
-        self.backward.iter().for_each(|work| work.record(pass));
-    }
-
-    /// Stochastic gradient descent.
-    pub fn update(&self, pass: &mut wgpu::ComputePass) {
-        self.update.iter().for_each(|work| work.record(pass));
     }
 }

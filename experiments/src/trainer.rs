@@ -11,7 +11,7 @@ use wgpu_batchnorm::wgpu;
 
 use crate::gpu::Gpu;
 use crate::kernels::Step;
-use crate::network::Pass;
+use crate::pass::Pass;
 use crate::tensor::Tensor;
 
 /// Losses are fetched every so many steps.

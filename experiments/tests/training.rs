@@ -13,6 +13,7 @@ use batchnorm_experiments::regression;
 use batchnorm_experiments::tensor::Tensor;
 use batchnorm_experiments::trainer::Run;
 use testkit::gpu::download;
+use wgpu_batchnorm::Convention;
 
 static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().expect("these tests need an adapter"));
 
@@ -95,6 +96,7 @@ fn gradients_agree_with_finite_differences() {
         (Normalization::None, Loss::MeanSquared),
         (Normalization::BATCH, Loss::MeanSquared),
         (Normalization::BATCH, Loss::CrossEntropy),
+        (Normalization::AfterActivation(Convention::PyTorch), Loss::MeanSquared),
         (Normalization::Noisy, Loss::CrossEntropy),
     ] {
         let network = Network::new(&GPU, &layers, Activation::Sigmoid, normalization, loss).unwrap();

@@ -28,7 +28,7 @@ pub(crate) use device::{alive, checked, filled};
 pub(crate) use fused::Fused;
 pub(crate) use params::Params;
 pub use pipeline::PipelineError;
-pub(crate) use pipeline::{Key, Pipeline};
+pub(crate) use pipeline::{Constants, Key, Pipeline};
 pub(crate) use readback::Readback;
 pub(crate) use role::Role;
 pub use sample::{pairs, pairwise};

@@ -6,10 +6,12 @@
 #[cfg(feature = "layer")]
 pub mod ask;
 pub mod bench;
+#[cfg(feature = "conformance")]
+pub mod buffers;
 
 #[cfg(feature = "layer")]
 pub mod close;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod convolution;
 #[cfg(feature = "layer")]
@@ -20,11 +22,11 @@ pub mod fuzz;
 pub mod gpu;
 #[cfg(feature = "layer")]
 pub mod hard;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod kernel;
 #[cfg(feature = "layer")]
 pub mod layer;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod layout;
 #[cfg(feature = "layer")]
 pub mod masks;
@@ -32,9 +34,9 @@ pub mod masks;
 pub mod pairwise;
 #[cfg(feature = "layer")]
 pub mod parts;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod plans;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod prepare;
 #[cfg(feature = "layer")]
 pub mod profiles;
@@ -42,11 +44,11 @@ pub mod profiles;
 pub mod random;
 #[cfg(feature = "layer")]
 pub mod recording;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod scales;
 #[cfg(feature = "layer")]
 pub mod shared;
-#[cfg(feature = "layer")]
+#[cfg(feature = "conformance")]
 pub mod storage;
 #[cfg(feature = "layer")]
 pub mod stored;

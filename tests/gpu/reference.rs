@@ -5,7 +5,7 @@ use testkit::gpu::{context, gpu};
 
 #[track_caller]
 fn check(folder: &str, files: usize) {
-    assert_passes(folder, files, |case| run(gpu(), context(), case));
+    assert_passes(folder, files, |case| pollster::block_on(run(gpu(), context(), case)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Runs a case on the GPU, through nothing but the layer's public interface.
+//! Runs a case on the GPU, through nothing but the layer's public interface. It never blocks, so that it runs in browsers.
 
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{Buffer, BufferBinding};
@@ -8,48 +8,48 @@ use super::case::{Buffers, Case, Input};
 use super::results::{self, Gradients, Results, Step};
 use super::tensor::Result;
 use super::{gpu_extended, layer};
-use crate::gpu::{download, whole};
+use crate::buffers::whole;
 use crate::prepare;
 
 /// Runs all steps of `case` in order, then its evaluation.
-pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
+pub async fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
     if case.is_extended() {
-        return gpu_extended::run(gpu, context, case);
+        return gpu_extended::run(gpu, context, case).await;
     }
     let norm = BatchNorm::new(context, &layer::descriptor(case)?).map_err(said)?;
     norm.set_state(&gpu.queue, &layer::state(case)).map_err(said)?;
 
     let mut results = Results::default();
     for input in &case.steps {
-        results.steps.push(train(gpu, &norm, case, input)?);
+        results.steps.push(train(gpu, &norm, case, input).await?);
     }
     if let Some(input) = &case.evaluation {
         let tensors = Tensors::new(gpu, case, input)?;
         let step = norm.prepare_evaluation(tensors.shape, Evaluation::new(tensors.x(), tensors.y()));
         let step = step.map_err(said)?;
-        let gradients = tensors.forward_backward(gpu, &norm, &step)?;
-        results.evaluation = Some(results::Evaluation { y: values(gpu, &tensors.y), gradients });
+        let gradients = tensors.forward_backward(gpu, &norm, &step).await?;
+        results.evaluation = Some(results::Evaluation { y: values(gpu, &tensors.y).await?, gradients });
     }
     Ok(results)
 }
 
-fn train(gpu: &Gpu, norm: &BatchNorm, case: &Case, input: &Input) -> Result<Step> {
+async fn train(gpu: &Gpu, norm: &BatchNorm, case: &Case, input: &Input) -> Result<Step> {
     let tensors = Tensors::new(gpu, case, input)?;
-    let batch = batch_statistics(gpu, norm, case, &tensors)?;
+    let batch = batch_statistics(gpu, norm, case, &tensors).await?;
     let step = norm.prepare_training(tensors.shape, Training::new(tensors.x(), tensors.y())).map_err(said)?;
-    let gradients = tensors.forward_backward(gpu, norm, &step)?;
+    let gradients = tensors.forward_backward(gpu, norm, &step).await?;
     let buffers = match case.buffers {
         None => None,
         Some(_) => {
-            let State { running_mean, running_var, num_batches_tracked, .. } = read_state(gpu, norm)?;
+            let State { running_mean, running_var, num_batches_tracked, .. } = read_state(gpu, norm).await?;
             Some(Buffers { mean: running_mean, var: running_var, batches: num_batches_tracked })
         }
     };
-    Ok(Step { y: values(gpu, &tensors.y), batch: Some(batch), buffers, gradients })
+    Ok(Step { y: values(gpu, &tensors.y).await?, batch: Some(batch), buffers, gradients })
 }
 
 /// Mean and biased variance of the batch: the running statistics of a layer that remembers nothing else.
-fn batch_statistics(
+async fn batch_statistics(
     gpu: &Gpu,
     norm: &BatchNorm,
     case: &Case,
@@ -59,7 +59,7 @@ fn batch_statistics(
     let step =
         probe.prepare_training(tensors.shape, Training::new(tensors.x(), tensors.y())).map_err(said)?;
     gpu.run(|pass| step.record(pass)).map_err(said)?;
-    let state = read_state(gpu, &probe)?;
+    let state = read_state(gpu, &probe).await?;
     Ok((state.running_mean, state.running_var))
 }
 
@@ -94,7 +94,7 @@ impl Tensors {
     }
 
     /// Records a forward step and, where there is a gradient to propagate, its backward, into one pass.
-    fn forward_backward(&self, gpu: &Gpu, norm: &BatchNorm, step: &ForwardStep) -> Result<Gradients> {
+    async fn forward_backward(&self, gpu: &Gpu, norm: &BatchNorm, step: &ForwardStep) -> Result<Gradients> {
         let Some(dy) = &self.dy else {
             gpu.run(|pass| step.record(pass)).map_err(said)?;
             return Ok(Gradients::default());
@@ -115,22 +115,21 @@ impl Tensors {
             backward.record(pass);
         })
         .map_err(said)?;
-        let values = |buffer: Buffer| values(gpu, &buffer);
-        Ok(Gradients {
-            dx: Some(values(dx)),
-            dz: None,
-            dweight: dweight.map(values),
-            dbias: dbias.map(values),
-        })
+        let values = async |buffer: Option<Buffer>| match buffer {
+            None => Ok(None),
+            Some(buffer) => values(gpu, &buffer).await.map(Some),
+        };
+        let (dx, dweight, dbias) = (values(Some(dx)).await?, values(dweight).await?, values(dbias).await?);
+        Ok(Gradients { dx, dz: None, dweight, dbias })
     }
 }
 
-fn values(gpu: &Gpu, buffer: &Buffer) -> Vec<f32> {
-    download(&gpu.device, &gpu.queue, whole(buffer))
+async fn values(gpu: &Gpu, buffer: &Buffer) -> Result<Vec<f32>> {
+    gpu.read(buffer).await.map_err(said)
 }
 
-pub(super) fn read_state(gpu: &Gpu, norm: &BatchNorm) -> Result<State> {
-    pollster::block_on(norm.read_state(&gpu.queue)).map_err(said)
+pub(super) async fn read_state(gpu: &Gpu, norm: &BatchNorm) -> Result<State> {
+    norm.read_state(&gpu.queue).await.map_err(said)
 }
 
 pub(super) fn said(error: impl std::error::Error) -> String {

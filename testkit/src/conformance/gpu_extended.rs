@@ -12,19 +12,19 @@ use super::gpu::{read_state, said};
 use super::layer;
 use super::results::{self, Gradients, Results};
 use super::tensor::Result;
-use crate::gpu::{download, part, whole};
+use crate::buffers::{part, whole};
 use crate::storage::{decode, encode};
 
 /// Runs the step of `case`, then its evaluation.
-pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
+pub async fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
     let norm = BatchNorm::new(context, &layer::descriptor(case)?).map_err(said)?;
     norm.set_state(&gpu.queue, &layer::state(case)).map_err(said)?;
     let run = Run { gpu, case };
     let mut results = Results::default();
     for input in &case.steps {
-        let batch = run.batch_statistics(context, input)?;
-        let (y, gradients) = run.train(&norm, input)?;
-        let State { running_mean, running_var, num_batches_tracked, .. } = read_state(gpu, &norm)?;
+        let batch = run.batch_statistics(context, input).await?;
+        let (y, gradients) = run.train(&norm, input).await?;
+        let State { running_mean, running_var, num_batches_tracked, .. } = read_state(gpu, &norm).await?;
         let buffers = Buffers { mean: running_mean, var: running_var, batches: num_batches_tracked };
         results.steps.push(results::Step { y, batch: Some(batch), buffers: Some(buffers), gradients });
     }
@@ -34,7 +34,7 @@ pub fn run(gpu: &Gpu, context: &Context, case: &Case) -> Result<Results> {
         let gradients = Parameters::new(gpu, &norm);
         let backward = norm.prepare_backward(&step, gradients.of(tensors.backward())).map_err(said)?;
         run.submit(&[&step, &backward])?;
-        let (y, gradients) = run.read(&[tensors], &gradients);
+        let (y, gradients) = run.read(&[tensors], &gradients).await?;
         results.evaluation = Some(results::Evaluation { y, gradients });
     }
     Ok(results)
@@ -48,7 +48,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Mean and biased variance of the batch: the running statistics of a layer that remembers nothing else, and nothing
     /// where there is no value.
-    fn batch_statistics(&self, context: &Context, input: &Input) -> Result<(Vec<f32>, Vec<f32>)> {
+    async fn batch_statistics(&self, context: &Context, input: &Input) -> Result<(Vec<f32>, Vec<f32>)> {
         let probe = BatchNorm::new(context, &layer::of_batch(self.case)?).map_err(said)?;
         let (zeros, ones) = (vec![0.0; self.case.features], vec![1.0; self.case.features]);
         let known = |values: Vec<f32>, has: bool| if has { values } else { Vec::new() };
@@ -60,25 +60,25 @@ impl Run<'_> {
             num_batches_tracked: 0,
         };
         probe.set_state(&self.gpu.queue, &state).map_err(said)?;
-        self.train(&probe, input)?;
-        let state = read_state(self.gpu, &probe)?;
+        self.train(&probe, input).await?;
+        let state = read_state(self.gpu, &probe).await?;
         Ok((state.running_mean, state.running_var))
     }
 
-    fn train(&self, norm: &BatchNorm, input: &Input) -> Result<(Vec<f32>, Gradients)> {
+    async fn train(&self, norm: &BatchNorm, input: &Input) -> Result<(Vec<f32>, Gradients)> {
         if !input.parts.is_empty() {
-            return self.train_parts(norm, input);
+            return self.train_parts(norm, input).await;
         }
         let tensors = Tensors::new(self, input, 0, input.batch)?;
         let gradients = Parameters::new(self.gpu, norm);
         let step = norm.prepare_training(tensors.shape, tensors.training(self.case)).map_err(said)?;
         let backward = norm.prepare_backward(&step, gradients.of(tensors.backward())).map_err(said)?;
         self.submit(&[&step, &backward])?;
-        Ok(self.read(&[tensors], &gradients))
+        self.read(&[tensors], &gradients).await
     }
 
     /// The same batch, each part in buffers of its own.
-    fn train_parts(&self, norm: &BatchNorm, input: &Input) -> Result<(Vec<f32>, Gradients)> {
+    async fn train_parts(&self, norm: &BatchNorm, input: &Input) -> Result<(Vec<f32>, Gradients)> {
         let Self { gpu, case } = *self;
         let mut first = 0;
         let tensors = |&examples: &usize| {
@@ -121,7 +121,7 @@ impl Run<'_> {
         steps.push(&finalize_gradients);
         steps.extend(all(&input_gradients));
         self.submit(&steps)?;
-        Ok(self.read(&parts, &gradients))
+        self.read(&parts, &gradients).await
     }
 
     fn submit(&self, steps: &[&dyn Step]) -> Result<()> {
@@ -129,25 +129,23 @@ impl Run<'_> {
     }
 
     /// The results of all parts.
-    fn read(&self, parts: &[Tensors], gradients: &Parameters) -> (Vec<f32>, Gradients) {
-        let Self { gpu, case } = *self;
-        let bytes = |buffer: &Buffer| download::<u8>(&gpu.device, &gpu.queue, whole(buffer));
-        let values = |buffer: &Buffer, len| {
-            let mut values = decode(&bytes(buffer), case.storage);
-            values.truncate(len);
-            values
+    async fn read(&self, parts: &[Tensors], gradients: &Parameters) -> Result<(Vec<f32>, Gradients)> {
+        let floats = async |buffer: &Buffer| self.gpu.read(buffer).await.map_err(said);
+        let all = async |buffer: fn(&Tensors) -> &Buffer| {
+            let mut all = Vec::new();
+            for part in parts {
+                let values = decode(bytemuck::cast_slice(&floats(buffer(part)).await?), self.case.storage);
+                all.extend_from_slice(&values[..part.len]);
+            }
+            Ok::<_, String>(all)
         };
-        let all = |buffer: fn(&Tensors) -> &Buffer| -> Vec<f32> {
-            parts.iter().flat_map(|part| values(buffer(part), part.len)).collect()
-        };
-        let floats = |buffer| download(&gpu.device, &gpu.queue, whole(buffer));
         let gradients = Gradients {
-            dx: Some(all(|part| &part.dx)),
-            dz: case.epilogue.residual.then(|| all(|part| &part.dz)),
-            dweight: Some(floats(&gradients.weight)),
-            dbias: Some(floats(&gradients.bias)),
+            dx: Some(all(|part| &part.dx).await?),
+            dz: if self.case.epilogue.residual { Some(all(|part| &part.dz).await?) } else { None },
+            dweight: Some(floats(&gradients.weight).await?),
+            dbias: Some(floats(&gradients.bias).await?),
         };
-        (all(|part| &part.y), gradients)
+        Ok((all(|part| &part.y).await?, gradients))
     }
 }
 

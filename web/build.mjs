@@ -1,0 +1,41 @@
+// Builds the page into TARGET/web: node web/build.mjs TARGET. It needs a compiler for wasm32-unknown-unknown (rustup's, or
+// what RUSTC names) and what package.json lists.
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = dirname(here);
+const target = resolve(process.argv[2] ?? join(root, 'target'));
+const out = join(target, 'web');
+const MOST = 250_000; // bytes of the .wasm, gzipped
+// What every browser with WebGPU has.
+const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'].map((name) => `--enable-${name}`);
+
+const run = (program, ...args) => execFileSync(program, args, { stdio: 'inherit' });
+const cargo = (...args) => run('cargo', ...args, '--manifest-path', join(here, 'Cargo.toml'), '--target-dir', target);
+
+cargo('build', '--release', '--package', 'batchnorm-web', '--target', 'wasm32-unknown-unknown');
+cargo('build', '--package', 'bindgen');
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(join(out, 'data'), { recursive: true });
+run(join(target, 'debug/bindgen'), join(target, 'wasm32-unknown-unknown/release/batchnorm_web.wasm'), out);
+const wasm = join(out, 'batchnorm_web_bg.wasm');
+run(join(here, 'node_modules/.bin/wasm-opt'), '-Oz', ...FEATURES, '--strip-debug', '--strip-producers', wasm, '-o', wasm);
+
+cpSync(join(here, 'page'), out, { recursive: true });
+cpSync(join(root, 'docs/pictures'), join(out, 'pictures'), { recursive: true });
+for (const name of ['seed_demo_s0.safetensors', 'digits_images.u8', 'digits_labels.u8']) {
+  cpSync(join(root, 'examples/data', name), join(out, 'data', name));
+}
+const references = readdirSync(join(root, 'tests/data'), { recursive: true }).filter((name) => name.endsWith('.safetensors')).sort();
+for (const name of references) cpSync(join(root, 'tests/data', name), join(out, 'data/reference', name));
+writeFileSync(join(out, 'data/reference/index.json'), JSON.stringify(references));
+
+const bytes = readFileSync(wasm);
+const gzipped = gzipSync(bytes, { level: 9 }).length;
+console.log(`${out}: ${references.length} reference files; the .wasm has ${bytes.length} bytes, ${gzipped} gzipped`);
+if (gzipped > MOST) throw new Error(`the .wasm has ${gzipped} bytes gzipped, at most ${MOST} are wanted`);

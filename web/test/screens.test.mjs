@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { OUT, trained, withPage } from './browser.mjs';
+
+const SCREENS = join(OUT, '../web-screens');
+mkdirSync(SCREENS, { recursive: true });
+
+for (const [width, height] of [[1280, 900], [390, 844]]) {
+  for (const scheme of ['light', 'dark']) {
+    test(`nothing stands out of a page of ${width} pixels, ${scheme}`, () =>
+      withPage({ hash: '#learn=digits&width=32', width, height }, async (page) => {
+        await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+        await trained(page, 60);
+        await page.screenshot({ path: join(SCREENS, `${width}-${scheme}.png`), fullPage: true });
+        const { content, wide } = await page.evaluate(() => ({
+          content: document.documentElement.scrollWidth,
+          wide: [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !element.closest('.scroll')).map((element) => element.outerHTML.slice(0, 80)),
+        }));
+        assert.ok(content <= width, `${content} pixels`);
+        assert.deepEqual(wide, []);
+      }));
+  }
+}
