@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive fuzz snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
 .PHONY: isa kit
 .PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
@@ -12,6 +12,7 @@ SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
 	@echo "make exhaustive   run the tests of all combinations, which make test leaves out"
+	@echo "make fuzz         plan and run random cases (ARGS=\"--seed N --seconds S\"; docs/testing.md)"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU; ARGS=--tuned measures what"
@@ -50,6 +51,11 @@ test: vulkan
 # The tests of all combinations, which make test names and leaves out.
 exhaustive: vulkan
 	cargo test --workspace --test gpu -- --ignored
+
+# Each case is known by the seed and its number: --from resumes a run, and --from N --cases 1 repeats a case.
+fuzz: vulkan
+	cargo build --workspace --example fuzz
+	$(TARGET)/debug/examples/fuzz --report $(TARGET)/fuzz.json $(ARGS)
 
 snippet: vulkan
 	scripts/snippet.sh
@@ -122,6 +128,7 @@ dawn: vulkan
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu -- --include-ignored
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each item of the standard library is stable, and
 # rustfmt refuses let chains (Rust 1.88) in any edition before 2024.

@@ -1,6 +1,7 @@
 //! A convenience for programs without a pipeline of their own: a device, uploads, downloads. The layer needs none of it.
 
-use crate::layer::{ReadError, mapped};
+use crate::kernels::{DeviceError, Readback, alive, checked};
+use crate::layer::ReadError;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::{BatchNorm, Tune, TuneError, Tuned};
 
@@ -110,10 +111,13 @@ impl Gpu {
         format!("{} ({}, {:?})", info.name, info.driver_info, info.backend)
     }
 
-    /// A buffer with these values (`STORAGE`, `COPY_SRC`, `COPY_DST`).
+    /// A buffer with these values (`STORAGE`, `COPY_SRC`, `COPY_DST`). On a device that is lost it is not usable, as
+    /// [`run`](Self::run) and [`read`](Self::read) will say.
     pub fn upload(&self, values: &[f32]) -> wgpu::Buffer {
         let buffer = self.empty(values.len());
-        self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        if alive(&self.device).is_ok() {
+            self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        }
         buffer
     }
 
@@ -133,18 +137,10 @@ impl Gpu {
     /// # Errors
     /// [`ReadError`], where the device is lost or out of memory.
     pub async fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: buffer.size(),
-            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
-        let submission = self.queue.submit([encoder.finish()]);
-        mapped(&self.device, submission, &staging).await?;
-        let bytes = staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        let range = (buffer, 0, buffer.size());
+        let bytes = Readback::submit(&self.device, &self.queue, None, &[range])?.read().await?;
+        let floats = (buffer.size() / 4) as usize;
+        Ok(bytemuck::pod_collect_to_vec(&bytes[..floats * 4]))
     }
 
     /// [`Gpu::read`], waited for.
@@ -168,14 +164,16 @@ impl Gpu {
     /// Records one compute pass, submits it and waits for it (on the web, nothing waits).
     ///
     /// # Errors
-    /// [`ReadError`], where the device is lost.
+    /// [`ReadError`], where the device is lost or out of memory, or refuses what was recorded.
     pub fn run(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<(), ReadError> {
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        record(&mut encoder.begin_compute_pass(&Default::default()));
-        self.queue.submit([encoder.finish()]);
-        self.device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|error| ReadError::Device(error.to_string()))?;
-        Ok(())
+        let submit = || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            record(&mut encoder.begin_compute_pass(&Default::default()));
+            self.queue.submit([encoder.finish()]);
+        };
+        checked(&self.device, submit)?;
+        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
+        alive(&self.device)?;
+        Ok(polled.map(|_| ()).map_err(|error| DeviceError::refused(error.to_string()))?)
     }
 }

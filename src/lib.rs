@@ -12,9 +12,9 @@ pub mod checkpoint;
 #[cfg(feature = "headless")]
 pub mod headless;
 
-pub use kernels::{Context, ContextOptions, PipelineError, shaders};
+pub use kernels::{Context, ContextOptions, DeviceError, PipelineError, shaders};
 #[doc(hidden)]
-pub use kernels::{pairs, pairwise};
+pub use kernels::{pairs, pairwise, shaders_of};
 pub use layer::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Convention, DescriptorError, Evaluation,
     Finalize, FinalizeGradients, FinalizeGradientsStep, FinalizeStep, ForwardStep, Guard, LayerBuffers,

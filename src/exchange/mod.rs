@@ -16,6 +16,7 @@ pub use records::{merge_records, moments_of, record_of};
 use records::{read, writable, write};
 pub use threads::{RankLeft, ThreadRank, threads};
 
+use crate::kernels::DeviceError;
 use crate::layer::{BatchNorm, PrepareError, ReadError};
 use crate::tensor::{Bound, Tensor};
 
@@ -131,7 +132,8 @@ pub async fn exchange_moments_of_layers<E: Exchange>(
         return Err(ExchangeError::OneValuePerFeature);
     }
     for (((layer, _), (bound, _)), all) in layers.iter().zip(&own).zip(&of_batch) {
-        write(layer, queue, bound, &record_of(all, layer.features() as usize));
+        let record = record_of(all, layer.features() as usize);
+        write(layer, queue, bound, &record).map_err(|error| RecordError::from(error).into())?;
     }
     Ok(())
 }
@@ -189,7 +191,7 @@ pub async fn exchange_gradient_sums_of_layers<E: Exchange>(
     let mut rest = &sums[..];
     for ((layer, ..), bound) in layers.iter().zip(&to) {
         let (of_layer, others) = rest.split_at(len(layer));
-        write(layer, queue, bound, of_layer);
+        write(layer, queue, bound, of_layer).map_err(|error| RecordError::from(error).into())?;
         rest = others;
     }
     Ok(())
@@ -207,6 +209,12 @@ enum RecordError {
     Record(PrepareError),
     Read(ReadError),
     Usage { tensor: Tensor },
+}
+
+impl From<DeviceError> for RecordError {
+    fn from(error: DeviceError) -> Self {
+        Self::Read(error.into())
+    }
 }
 
 impl RecordError {

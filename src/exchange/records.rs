@@ -4,7 +4,8 @@ use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use super::{Record, RecordError};
 use crate::cpu::{Moments, merge};
-use crate::layer::{BatchNorm, ReadError, mapped};
+use crate::kernels::{DeviceError, Readback, checked};
+use crate::layer::{BatchNorm, ReadError};
 use crate::tensor::{Bound, Tensor};
 
 /// What a record keeps of a variance.
@@ -77,29 +78,22 @@ pub(super) async fn read(
     let Some((first, ..)) = records.first() else {
         return Ok(vec![]);
     };
-    let device = first.context().device();
-    let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("batch norm: records on their way to the host"),
-        size: records.iter().map(|(.., bytes)| bytes).sum(),
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    });
-    let mut encoder = device.create_command_encoder(&Default::default());
-    let (mut next, mut all) = (0, vec![]);
+    let mut all = vec![];
     for &(layer, record, bytes) in records {
         let bound = writable(layer, tensor, record, bytes)?;
         if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(RecordError::Read(ReadError::Usage { vector: tensor }));
         }
-        encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, next, bytes);
-        next += bytes;
         all.push((bound, vec![]));
     }
-    let submission = queue.submit([encoder.finish()]);
-    mapped(device, submission, &staging).await.map_err(RecordError::Read)?;
-    let view = staging.get_mapped_range(..);
-    let view = view.map_err(|error| RecordError::Read(ReadError::Device(error.to_string())))?;
-    let mut rest: &[u8] = &view;
+    let bytes_of = records.iter().map(|(.., bytes)| *bytes);
+    let ranges: Vec<_> =
+        all.iter().zip(bytes_of).map(|((bound, _), bytes)| (&bound.buffer, bound.offset, bytes)).collect();
+    let context = first.context();
+    context.check_queue(queue)?;
+    let label = Some("batch norm: records on their way to the host");
+    let bytes = Readback::submit(context.device(), queue, label, &ranges)?.read().await?;
+    let mut rest: &[u8] = &bytes;
     for ((layer, _, bytes), (_, values)) in records.iter().zip(&mut all) {
         let (record, others) = rest.split_at(*bytes as usize);
         let vectors: Vec<f32> = pod_collect_to_vec(record);
@@ -112,11 +106,18 @@ pub(super) async fn read(
 }
 
 /// Writes vectors, one behind the other, to a record, and nothing between them.
-pub(super) fn write(layer: &BatchNorm, queue: &wgpu::Queue, record: &Bound, vectors: &[f32]) {
+pub(super) fn write(
+    layer: &BatchNorm,
+    queue: &wgpu::Queue,
+    record: &Bound,
+    vectors: &[f32],
+) -> Result<(), DeviceError> {
     let stride = layer.parameter_stride() * 4;
-    for (k, vector) in (0..).zip(vectors.chunks(layer.features() as usize)) {
-        queue.write_buffer(&record.buffer, record.offset + k * stride, cast_slice(vector));
-    }
+    checked(layer.context().device(), || {
+        for (k, vector) in (0..).zip(vectors.chunks(layer.features() as usize)) {
+            queue.write_buffer(&record.buffer, record.offset + k * stride, cast_slice(vector));
+        }
+    })
 }
 
 #[cfg(test)]

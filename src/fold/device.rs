@@ -1,10 +1,9 @@
 //! Folding on the device, for weights that live there.
 
 use bytemuck::{Pod, Zeroable, bytes_of};
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use super::{FoldError, WeightShape};
-use crate::kernels::Context;
+use crate::kernels::{Context, alive, checked, filled};
 use crate::layer::BatchNorm;
 use crate::tensor::{Bound, Tensor, check_overlaps};
 
@@ -14,6 +13,9 @@ pub const SHADER: &str = concat!(
     "\n",
     include_str!("../../shaders/forward/inverse_std.wgsl")
 );
+
+/// Weight and bias of the layer, four vectors of the batch norm, and what is written.
+const STORAGE_BUFFERS: u32 = 8;
 
 /// Twin of `FoldParams` in fold_preceding.wgsl.
 #[repr(C)]
@@ -72,21 +74,32 @@ pub struct FoldKernel {
 
 impl FoldKernel {
     /// Compiles the kernel, with wgpu's run-time checks.
-    pub fn new(context: &Context) -> Self {
-        let device = context.device();
+    ///
+    /// # Errors
+    /// [`FoldError`], where the device binds fewer storage buffers than the kernel has, is lost or out of memory.
+    pub fn new(context: &Context) -> Result<Self, FoldError> {
+        let given = context.profile().max_storage_buffers;
+        if given < STORAGE_BUFFERS {
+            return Err(FoldError::StorageBuffers { required: STORAGE_BUFFERS, given });
+        }
+        let pipeline = checked(context.device(), || Self::pipeline(context.device()))?;
+        alive(context.device())?;
+        Ok(Self { context: context.clone(), pipeline })
+    }
+
+    fn pipeline(device: &wgpu::Device) -> wgpu::ComputePipeline {
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("fold_preceding"),
             source: wgpu::ShaderSource::Wgsl(SHADER.into()),
         });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("fold_preceding"),
             layout: None,
             module: &module,
             entry_point: Some("fold_preceding"),
             compilation_options: Default::default(),
             cache: None,
-        });
-        Self { context: context.clone(), pipeline }
+        })
     }
 
     /// Prepares folding a batch norm of the context's device into the layer before it: the weight times scale, and the bias
@@ -110,11 +123,8 @@ impl FoldKernel {
         check_buffers(&bound, &vectors)?;
         let (params, workgroups) = params(norm, fold, self.context.profile().max_workgroups);
         let device = self.context.device();
-        let uniform = device.create_buffer_init(&BufferInitDescriptor {
-            label: Some("fold: parameters"),
-            contents: bytes_of(&params),
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
+        let usage = wgpu::BufferUsages::UNIFORM;
+        let uniform = filled(device, Some("fold: parameters"), bytes_of(&params), usage)?;
         // In the order of fold_preceding.wgsl. What is not there is not read: another vector takes its place.
         let tensors = [Some(bound.weight.binding()), bound.bias.as_ref().map(Bound::binding)];
         let folded = [bound.folded_weight.binding(), bound.folded_bias.binding()].map(Some);
@@ -127,11 +137,16 @@ impl FoldKernel {
             binding: binding as u32,
             resource: wgpu::BindingResource::Buffer(buffer.unwrap_or_else(|| variance.clone())),
         };
-        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("fold"),
-            layout: &self.pipeline.get_bind_group_layout(0),
-            entries: &all.enumerate().map(entry).collect::<Vec<_>>(),
-        });
+        let entries = all.enumerate().map(entry).collect::<Vec<_>>();
+        let group = || {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("fold"),
+                layout: &self.pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            })
+        };
+        let group = checked(device, group)?;
+        alive(device)?;
         Ok(FoldStep { pipeline: self.pipeline.clone(), group, workgroups })
     }
 

@@ -1,3 +1,4 @@
+use crate::kernels::DeviceError;
 use crate::tensor::{BindingError, Tensor};
 
 /// Why a batch norm could not be folded. Nothing has been changed.
@@ -70,6 +71,20 @@ pub enum FoldError {
     /// A binding cannot be used.
     #[error(transparent)]
     Binding(#[from] BindingError),
+    /// The kernel binds more buffers than the device lets it.
+    #[error(
+        "folding on the device binds {required} storage buffers, the device has {given}: request a higher \
+         max_storage_buffers_per_shader_stage, or fold on the host"
+    )]
+    StorageBuffers {
+        /// What the kernel binds.
+        required: u32,
+        /// The device's `max_storage_buffers_per_shader_stage`.
+        given: u32,
+    },
+    /// The device is lost or out of memory, or a buffer is of another device or destroyed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A folded tensor lies in a buffer that is read, which WebGPU does not bind for writing at the same time.
     #[error("{tensor}: the buffer is read by the same dispatch: choose another buffer")]
     SameBuffer {

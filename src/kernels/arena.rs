@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::device::DeviceError;
+
 /// The size of a buffer that ranges are cut from, unless one range needs more.
 const BLOCK: u64 = 1 << 18;
 
@@ -26,23 +28,26 @@ pub(crate) struct Arena(Arc<Mutex<Vec<Block>>>);
 
 impl Arena {
     /// A range of zeros, or of what an earlier owner left.
-    pub fn allocate(&self, device: &wgpu::Device, alignment: u64, bytes: u64) -> Range {
+    pub fn allocate(&self, device: &wgpu::Device, alignment: u64, bytes: u64) -> Result<Range, DeviceError> {
         let bytes = bytes.next_multiple_of(alignment);
         let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = blocks.iter_mut().find_map(|block| Some((block.buffer.clone(), block.take(bytes)?)));
-        let (buffer, offset) = found.unwrap_or_else(|| {
-            let size = bytes.max(BLOCK);
-            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("batch norm: saved statistics"),
-                size,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-                mapped_at_creation: false,
-            });
-            let free = std::iter::once(bytes..size).filter(|rest| !rest.is_empty()).collect();
-            blocks.push(Block { buffer: buffer.clone(), free });
-            (buffer, 0)
-        });
-        Range { buffer, offset, bytes, blocks: self.0.clone() }
+        let (buffer, offset) = match found {
+            Some(found) => found,
+            None => {
+                let descriptor = wgpu::BufferDescriptor {
+                    label: Some("batch norm: saved statistics"),
+                    size: BLOCK.min(device.limits().max_buffer_size).max(bytes),
+                    usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+                    mapped_at_creation: false,
+                };
+                let buffer = super::device::buffer(device, &descriptor)?;
+                let free = std::iter::once(bytes..descriptor.size).filter(|rest| !rest.is_empty()).collect();
+                blocks.push(Block { buffer: buffer.clone(), free });
+                (buffer, 0)
+            }
+        };
+        Ok(Range { buffer, offset, bytes, blocks: self.0.clone() })
     }
 
     /// Destroys all buffers: steps that use them become invalid.

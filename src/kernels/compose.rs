@@ -5,6 +5,8 @@ use super::files::FILES;
 use super::halves;
 use super::unroll::unroll;
 use super::variant::Variant;
+use crate::plan::Plan;
+use crate::tensor::Aliasing;
 
 /// The name and full WGSL source of every shader that the layer may hand to a device: to validate, translate or read.
 pub fn shaders() -> Vec<(String, String)> {
@@ -47,6 +49,18 @@ fn text_of(name: &str) -> &'static str {
 fn imports(text: &'static str) -> impl Iterator<Item = &'static str> {
     let line = text.lines().next().and_then(|line| line.strip_prefix("//! import "));
     line.into_iter().flat_map(|line| line.split(',').map(str::trim))
+}
+
+/// The shaders of a plan, of those whose name is wanted: for tensors in buffers of their own. Not part of the API.
+#[doc(hidden)]
+pub fn shaders_of(plan: &Plan, mut wanted: impl FnMut(&str) -> bool) -> Vec<(String, String)> {
+    let joint = !plan.work().separate_vectors;
+    let variants = plan.stages().iter().map(|stage| Variant::new(plan, stage, joint, Aliasing::Disjoint));
+    let of = |variant: Variant| {
+        let name = variant.name();
+        wanted(&name).then(|| (name, source(&variant)))
+    };
+    variants.filter_map(of).collect()
 }
 
 #[cfg(test)]

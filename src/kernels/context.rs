@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Waker};
-
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use super::arena::{Arena, Range};
+use super::device::{self, DeviceError, alive, now};
 use super::pipeline::{Constants, Key, Pipeline, PipelineError};
+use super::queue::KnownQueue;
 use super::variant::Variant;
 use crate::plan::{DeviceProfile, Grid, Key as WorkKey, Plan, PlanRequest, Wisdom, Work};
 use crate::tensor::{Aliasing, Shape};
@@ -61,6 +59,7 @@ struct Shared {
     uniforms: Mutex<HashMap<Vec<u8>, Weak<Uniform>>>,
     /// Plans that were measured on this device.
     known: Mutex<HashMap<WorkKey, PlanRequest>>,
+    queue: KnownQueue,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,6 +85,7 @@ impl Context {
             mask: Mutex::default(),
             uniforms: Mutex::default(),
             known: Mutex::default(),
+            queue: KnownQueue::default(),
         }))
     }
 
@@ -137,10 +137,12 @@ impl Context {
     ///
     /// Without it a pipeline is built when a step is first prepared that needs it, which then takes up to seconds. And on
     /// the web a step is prepared without an error even where the device refuses its pipeline: there, this call alone
-    /// tells.
+    /// tells. A browser tells of whatever else is wrong (no memory, a buffer of another device or a destroyed one) later,
+    /// too: push error scopes on the device around [`BatchNorm::new`](crate::BatchNorm::new) and `prepare_*`, and await
+    /// them before the step is recorded. It tells of the device's loss to `Device::set_device_lost_callback` alone.
     ///
     /// # Errors
-    /// [`PipelineError`], for the first pipeline that the device refuses.
+    /// [`PipelineError`], for the first pipeline that the device refuses, and where the device is lost or out of memory.
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
         let keys = plans.iter().flat_map(|plan| {
             plan.stages().iter().map(move |stage| {
@@ -162,7 +164,7 @@ impl Context {
                 }
             }
         }
-        Ok(())
+        Ok(alive(&self.0.device)?)
     }
 
     /// Destroys the buffers that the context's steps share, where dropping them would leave their memory to a garbage
@@ -181,6 +183,11 @@ impl Context {
         }
     }
 
+    /// That a queue is the device's.
+    pub(crate) fn check_queue(&self, queue: &wgpu::Queue) -> Result<(), DeviceError> {
+        self.0.queue.check(&self.0.device, queue)
+    }
+
     /// The pipeline of a shader for workgroups like the grid's. A failure is not kept: the next call tries again.
     pub(crate) fn pipeline(
         &self,
@@ -197,9 +204,9 @@ impl Context {
         self.check(&key)?;
         let (pipeline, error) = self.build(&key);
         // On native platforms the answer is there at once; on the web nothing can be known yet.
-        match pin!(error).poll(&mut std::task::Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(error)) => Err(error),
-            Poll::Ready(None) | Poll::Pending => Ok(slot.insert(Arc::new(pipeline)).clone()),
+        match now(error).flatten() {
+            Some(error) => Err(error),
+            None => Ok(slot.insert(Arc::new(pipeline)).clone()),
         }
     }
 
@@ -216,7 +223,7 @@ impl Context {
             return Ok(());
         }
         let message = format!("its workgroups have {} invocations, the device takes {most}", key.workgroup);
-        Err(PipelineError { kernel: key.variant.name(), message })
+        Err(PipelineError::Refused { kernel: key.variant.name(), message })
     }
 
     fn build(&self, key: &Key) -> (Pipeline, impl Future<Output = Option<PipelineError>> + use<>) {
@@ -231,56 +238,55 @@ impl Context {
         let kernel = key.variant.name();
         (pipeline, async move {
             let error = errors.0.await.or(errors.1.await).or(errors.2.await);
-            error.map(|error| PipelineError { kernel, message: error.to_string() })
+            error.map(|error| match error {
+                wgpu::Error::OutOfMemory { .. } => DeviceError::OutOfMemory.into(),
+                error => PipelineError::Refused { kernel, message: error.to_string() },
+            })
         })
     }
 
     /// Room for what a step saves per feature, its own until it is dropped.
-    pub(crate) fn saved(&self, bytes: u64) -> Range {
+    pub(crate) fn saved(&self, bytes: u64) -> Result<Range, DeviceError> {
         self.0.saved.allocate(&self.0.device, u64::from(self.0.profile.alignment).max(4), bytes)
     }
 
     /// Scratch of at least `bytes` bytes. All steps share it: each writes what it reads, and a queue runs one dispatch
     /// after the other.
-    pub(crate) fn scratch(&self, bytes: u64) -> wgpu::Buffer {
+    pub(crate) fn scratch(&self, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         self.shared(&self.0.scratch, bytes)
     }
 
     /// Room for a mask of at least `bytes` bytes, shared likewise.
-    pub(crate) fn mask(&self, bytes: u64) -> wgpu::Buffer {
+    pub(crate) fn mask(&self, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         self.shared(&self.0.mask, bytes)
     }
 
-    fn shared(&self, scratch: &Mutex<Option<wgpu::Buffer>>, bytes: u64) -> wgpu::Buffer {
+    fn shared(&self, scratch: &Mutex<Option<wgpu::Buffer>>, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         let mut scratch = lock(scratch);
-        match &*scratch {
-            Some(buffer) if buffer.size() >= bytes => buffer.clone(),
-            _ => scratch
-                .insert(self.0.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("batch norm: scratch"),
-                    size: bytes.next_power_of_two().max(1 << 16).min(self.0.profile.max_binding).max(bytes),
-                    usage: wgpu::BufferUsages::STORAGE,
-                    mapped_at_creation: false,
-                }))
-                .clone(),
+        if let Some(buffer) = scratch.as_ref().filter(|buffer| buffer.size() >= bytes) {
+            return Ok(buffer.clone());
         }
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some("batch norm: scratch"),
+            size: bytes.next_power_of_two().max(1 << 16).min(self.0.profile.max_binding).max(bytes),
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        };
+        Ok(scratch.insert(device::buffer(&self.0.device, &descriptor)?).clone())
     }
 
     /// A uniform buffer with these bytes: the same one for all that ask for the same.
-    pub(crate) fn uniform(&self, contents: Vec<u8>) -> Arc<Uniform> {
+    pub(crate) fn uniform(&self, contents: Vec<u8>) -> Result<Arc<Uniform>, DeviceError> {
         let mut uniforms = lock(&self.0.uniforms);
         if let Some(uniform) = uniforms.get(&contents).and_then(Weak::upgrade) {
-            return uniform;
+            return Ok(uniform);
         }
         uniforms.retain(|_, uniform| uniform.strong_count() > 0);
-        let buffer = self.0.device.create_buffer_init(&BufferInitDescriptor {
-            label: Some("batch norm: parameters"),
-            contents: &contents,
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
+        let (label, usage) = (Some("batch norm: parameters"), wgpu::BufferUsages::UNIFORM);
+        let buffer = device::filled(&self.0.device, label, &contents, usage)?;
         let uniform = Arc::new(Uniform { buffer, contents: contents.clone() });
         uniforms.insert(contents, Arc::downgrade(&uniform));
-        uniform
+        Ok(uniform)
     }
 }
 

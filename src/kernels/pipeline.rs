@@ -1,6 +1,7 @@
 //! A pipeline: a variant compiled for one workgroup.
 
 use super::compose;
+use super::device::DeviceError;
 use super::role::Role;
 use super::table::{Access, Entry};
 use super::variant::Variant;
@@ -8,12 +9,19 @@ use crate::plan::Grid;
 
 /// A pipeline that the device would not build.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the device's compiler refuses {kernel}: {message}")]
-pub struct PipelineError {
-    /// The variant's name, as [`shaders`](crate::shaders) has it.
-    pub kernel: String,
-    /// What wgpu says.
-    pub message: String,
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The device's compiler refuses it.
+    #[error("the device's compiler refuses {kernel}: {message}")]
+    Refused {
+        /// The variant's name, as [`shaders`](crate::shaders) has it.
+        kernel: String,
+        /// What wgpu says.
+        message: String,
+    },
+    /// The device is lost or out of memory.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// What a pipeline is made of.

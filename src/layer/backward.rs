@@ -25,7 +25,8 @@ impl BackwardStep {
     /// Records the step's dispatches. Allocates nothing, submits nothing, cannot fail.
     ///
     /// Sets the pass's pipeline and bind groups 0 and 1 and leaves them so. It reads the statistics that the forward step
-    /// saved when it last ran, and x: record it after that, before either changes. Nothing can check this order.
+    /// saved when it last ran, and x: record it after that, before either changes. Nothing can check this order. Before the
+    /// forward step has ever run, nothing is saved, and the gradients are 0 or those of another step's statistics.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.prepared.record(pass);
     }

@@ -1,10 +1,9 @@
 //! Where the layer's vectors are: in a buffer of its own, or in buffers of the caller's.
 
 use bytemuck::cast_slice;
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use super::{BatchNormDescriptor, DescriptorError};
-use crate::kernels::{Context, Role};
+use crate::kernels::{Context, Role, filled};
 use crate::plan::vector_stride;
 use crate::tensor::{BindingLimits, Bound, Tensor};
 
@@ -104,11 +103,8 @@ impl Vectors {
         let (stride, bytes) = (vector_stride(features), u64::from(features) * 4);
         let initial = kinds.iter().filter(|kind| kind.3.is_none()).map(|kind| vec![kind.4; stride as usize]);
         let values: Vec<f32> = initial.flatten().collect();
-        let own = context.device().create_buffer_init(&BufferInitDescriptor {
-            label,
-            contents: cast_slice(&values),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-        });
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let own = filled(context.device(), label, cast_slice(&values), usage)?;
         let (mut all, mut offset) = (Vec::new(), 0);
         for (role, tensor, has, given, _) in kinds {
             let bound = match given {

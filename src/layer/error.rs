@@ -1,6 +1,6 @@
 //! What can be wrong, with what was required and what was given.
 
-use crate::kernels::PipelineError;
+use crate::kernels::{DeviceError, PipelineError};
 use crate::plan::{MaskKind, PlanError};
 use crate::tensor::{BindingError, Shape, ShapeError, Tensor};
 
@@ -44,6 +44,9 @@ pub enum DescriptorError {
     /// A buffer of the caller's for one of the layer's vectors cannot be used.
     #[error(transparent)]
     Binding(#[from] BindingError),
+    /// The device is lost, or has no memory for the layer.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Another buffer is given for a vector that is in the layer's own buffer.
     #[error("{tensor}: the vector is in the layer's own buffer: give with_buffers one of yours")]
     LayersOwn {
@@ -73,7 +76,10 @@ pub enum PrepareError {
     Plan(#[from] PlanError),
     /// The device refuses a pipeline.
     #[error(transparent)]
-    Pipeline(#[from] PipelineError),
+    Pipeline(PipelineError),
+    /// The device is lost or out of memory, or a buffer is of another device or destroyed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Batch statistics need two values per feature ("Expected more than 1 value per channel when training").
     #[error(
         "batch statistics need at least 2 values per feature, the shape has {given} ({shape}): evaluate (running \
@@ -186,6 +192,15 @@ pub enum PrepareError {
     },
 }
 
+impl From<PipelineError> for PrepareError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Device(error) => Self::Device(error),
+            error => Self::Pipeline(error),
+        }
+    }
+}
+
 fn kind(mask: &Option<MaskKind>) -> &'static str {
     match mask {
         Some(MaskKind::Lengths) => "one of lengths",
@@ -222,15 +237,18 @@ pub enum StateError {
         /// Which vector.
         vector: Tensor,
     },
+    /// The device is lost or out of memory, or the queue or a buffer is of another device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// Why the state could not be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The device gave up (lost, or out of memory).
-    #[error("the state could not be read from the device: {0}")]
-    Device(String),
+    /// The device is lost or out of memory, or the queue or a buffer is of another device.
+    #[error("the state could not be read: {0}")]
+    Device(#[from] DeviceError),
     /// A buffer of the caller's was not created for reading.
     #[error("{vector}: the buffer must be created with COPY_SRC")]
     Usage {

@@ -195,7 +195,7 @@ impl BatchNorm {
     ) -> Result<Arc<Saved>, PrepareError> {
         let bytes = self.saved_bytes() * batches;
         Ok(Arc::new(match callers {
-            None => Saved::Contexts(self.context.saved(bytes)),
+            None => Saved::Contexts(self.context.saved(bytes)?),
             Some(saved) => Saved::Callers(self.bound(Tensor::SavedStatistics, &saved, bytes)?),
         }))
     }

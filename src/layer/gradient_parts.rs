@@ -120,7 +120,7 @@ impl BatchNorm {
         let vectors = self.vectors_and(&finalized.saved);
         let written: Vec<&Bound> = wanted.iter().map(|(_, bound)| bound).chain([&records]).collect();
         check_overlaps(&written, &vectors.iter().map(|(_, bound)| bound).collect::<Vec<_>>(), &[])?;
-        let means = Arc::new(self.context.saved(MEANS_VECTORS * vector_stride(self.features()) * 4));
+        let means = Arc::new(self.context.saved(MEANS_VECTORS * vector_stride(self.features()) * 4)?);
         let op = Op::FinalizeGradients { records: count };
         let plan = self.plan(op.into(), Shape::rows(0, self.features()), [], PlanRequest::default())?;
         let params = Params {

@@ -36,6 +36,5 @@ pub use parts::{Finalize, FinalizeStep, Moments, MomentsStep};
 pub use requests::{Evaluation, Statistics, Training};
 #[cfg(feature = "safetensors")]
 pub(crate) use state::NAMED;
-pub(crate) use state::mapped;
 pub use state::{LayerStateError, Names, State, StateTensor, TensorError, read_states, set_states};
 pub use step::Step;

@@ -7,7 +7,7 @@ use bytemuck::bytes_of;
 use super::bindings::{Bindings, Source, StageBindings, aliasing, entry, of, stage_bindings};
 use super::dispatch::{DispatchBinding, DispatchDescription};
 use super::{BatchNorm, PrepareError};
-use crate::kernels::{Constants, Context, Key, Params, Pipeline, Role, Uniform, Variant};
+use crate::kernels::{Constants, Context, Key, Params, Pipeline, Role, Uniform, Variant, alive, checked};
 use crate::plan::{MEANS_VECTORS, Plan, Stage, vector_stride};
 
 /// Bytes from one stage's parameters to the next: the largest alignment that WebGPU knows.
@@ -55,9 +55,9 @@ impl Prepared {
         let vector = vector_stride(plan.shape().features()) * 4;
         let scratch = plan.scratch_vectors().0 * vector;
         let mut prepared = Self {
-            uniform: context.uniform(contents),
-            scratch: (scratch > 0).then(|| context.scratch(scratch)),
-            mask: (plan.mask_bytes() > 0).then(|| context.mask(plan.mask_bytes())),
+            uniform: context.uniform(contents)?,
+            scratch: (scratch > 0).then(|| context.scratch(scratch)).transpose()?,
+            mask: (plan.mask_bytes() > 0).then(|| context.mask(plan.mask_bytes())).transpose()?,
             label: layer.label.clone(),
             context,
             plan,
@@ -85,8 +85,11 @@ impl Prepared {
             let bound = bindings.iter().map(described).collect();
             Ok(Ready { variant, pipeline, groups, bound })
         };
-        self.dispatches =
-            self.plan.stages().iter().enumerate().map(ready).collect::<Result<_, PrepareError>>()?;
+        let device = self.context.device();
+        let stages = self.plan.stages().iter().enumerate();
+        let dispatches = checked(device, || stages.map(ready).collect::<Result<_, PrepareError>>())??;
+        alive(device)?;
+        self.dispatches = dispatches;
         Ok(())
     }
 

@@ -32,7 +32,6 @@ pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 pub use request::{ParsePlanError, PlanRequest};
-#[cfg(test)]
 pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{
     MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
@@ -156,10 +155,12 @@ impl Plan {
     ) -> Result<(), PlanError> {
         let op = self.work.op;
         let partials = pieces.iter().filter(|(_, way)| way.path.leaves_partials());
-        let splits = partials.map(|(_, way)| way.first.splits).sum::<u32>() + op.records();
-        if splits > MAX_SPLITS {
+        let splits: u64 = partials.map(|(_, way)| u64::from(way.first.splits)).sum();
+        let splits = splits + u64::from(op.records());
+        if splits > MAX_SPLITS.into() {
             return Err(PlanError::request("at most 60,000 splits", splits));
         }
+        let splits = splits as u32;
         for &kernel in kernels(op, self.path()) {
             if kernel.merges() {
                 let grid = candidates::merge(profile, self.shape.features(), splits);
@@ -171,7 +172,8 @@ impl Plan {
             for (piece, way) in pieces {
                 let grid = if kernel.applies_last() { way.second } else { way.first };
                 stages.push(Stage::new(kernel, grid, *piece, first_split));
-                first_split += way.first.splits;
+                // What leaves no partial results may have any number of splits.
+                first_split += if way.path.leaves_partials() { way.first.splits } else { 0 };
             }
             if kernel.applies_last() {
                 // What was reduced last is the likeliest to be in a cache still.
@@ -187,6 +189,10 @@ impl Plan {
     }
 
     fn push(&mut self, profile: &DeviceProfile, stage: Stage) -> Result<(), PlanError> {
+        let (required, given) = (storage_buffers(stage.kernel, &self.work), profile.max_storage_buffers);
+        if required > given {
+            return Err(PlanError::StorageBuffers { required, given });
+        }
         let workgroups = profile.fold(stage.grid.groups)?;
         self.stages.push(Stage { workgroups, ..stage });
         Ok(())

@@ -83,6 +83,18 @@ fn pieces_leave_what_can_be_merged() {
     }
 }
 
+/// Splits of an evaluation leave nothing to be merged, and are more than 2³² over all its pieces.
+#[test]
+fn splits_of_many_pieces_of_an_evaluation() {
+    let discrete = DeviceProfile::discrete();
+    let profile = DeviceProfile { max_binding: (1 << 34) - 4, max_workgroups: 1 << 20, ..discrete };
+    let shape = Shape::channels_first(1 << 14, 1, &[1 << 20]);
+    let request = PlanRequest::new().packet(1).workgroup(1).splits(u32::MAX);
+    let plan = Plan::new(&profile, Op::Evaluation, shape, request).unwrap();
+    let splits: u64 = plan.workgroups().into_iter().map(u64::from).sum();
+    assert!(plan.pieces() > 2 && splits > 1 << 32, "{plan}");
+}
+
 #[test]
 fn plans_print_what_they_cost() {
     let plan = plan(TRAINING, Shape::channels_first(32, 64, &[56, 56]));

@@ -85,7 +85,7 @@ fn shapes() -> Vec<WeightShape> {
 
 #[test]
 fn on_the_device() {
-    let kernel = FoldKernel::new(context());
+    let kernel = FoldKernel::new(context()).unwrap();
     for shape in shapes() {
         let (c, len) = (shape.outputs(), shape.elements());
         let (weight, bias) = (state(len as u32, 761).running_mean, state(c as u32, 762).running_mean);
@@ -137,7 +137,7 @@ fn on_the_device() {
 
 #[test]
 fn what_cannot_be_folded_on_the_device() {
-    let kernel = FoldKernel::new(context());
+    let kernel = FoldKernel::new(context()).unwrap();
     let norm = layer(&descriptor(64), &state(64, 766));
     let shape = WeightShape::linear(64, 4);
     let [weight, bias, folded_weight, folded_bias] = [256, 64, 256, 64].map(|len| gpu().empty(len));

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod activations;
+mod aliasing;
 mod backward;
 mod bindings;
 mod buffers;

@@ -3,25 +3,12 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{TestError, TestRunner};
-use testkit::ask::{ACTIVATIONS, Ask, Asked, Batch, Mode, refusal};
+use testkit::ask::choices::{self, SIZES};
+use testkit::ask::numbers::Numbers;
+use testkit::ask::{ACTIVATIONS, Ask, Asked, Batch, refusal};
 use testkit::profiles::webgpu;
-use wgpu_batchnorm::{Activation, Path, Shape, View};
 
 use crate::combinations;
-
-/// Numbers by which no shader differs, but for the workgroups that merge splits.
-#[derive(Debug, Clone)]
-struct Numbers {
-    batch: u32,
-    slots: u32,
-    packets: u32,
-    virtual_batch: u32,
-    splits: u32,
-    offset: u32,
-    flag: u32,
-    slope: f32,
-    seed: u64,
-}
 
 fn numbers() -> impl Strategy<Value = Numbers> {
     let slope = select(&[0.01f32, 0.5, 2.0][..]);
@@ -41,56 +28,20 @@ fn numbers() -> impl Strategy<Value = Numbers> {
     )
 }
 
-/// The choices of an ask with other numbers; nothing where there would be one value per feature, or too many to be held.
-fn with_numbers(ask: Ask, numbers: Numbers) -> Option<Ask> {
-    let Numbers { batch, slots, packets, virtual_batch, splits, offset, flag, slope, seed } = numbers;
-    let (view, packet) = (ask.plan.view?, ask.plan.packet?);
-    // Ranges end aligned after 128 examples.
-    let batch = if ask.batch == Batch::Ranges { 128 + batch } else { batch };
-    let (shape, values) = match view {
-        View::Rows => (Shape::rows(batch, slots * packet), batch),
-        _ => (Shape::channels_first(batch, slots, &[packets * packet]), batch * packets),
-    };
-    let path = ask.plan.path?;
-    // Four invocations hold four packets each.
-    let held = path != Path::Persistent || values <= 16;
-    // Each batch moves the running statistics by a rounding more.
-    let virtual_batch = virtual_batch.max(batch.div_ceil(4));
-    let virtual_batches = matches!(ask.batch, Batch::Virtual(_));
-    let last = if virtual_batches { batch % virtual_batch } else { 0 };
-    let smallest = if last > 0 {
-        last
-    } else if virtual_batches {
-        virtual_batch.min(batch)
-    } else {
-        batch
-    };
-    let one = smallest == 1 && shape.positions() == 1 && ask.mask.is_none() && ask.mode != Mode::Evaluation;
-    let mut plan = ask.plan;
-    plan.splits = plan.splits.map(|_| splits);
-    let activation = match ask.activation {
-        Activation::LeakyRelu { .. } => Activation::LeakyRelu { slope },
-        activation => activation,
-    };
-    let batch = if virtual_batches { Batch::Virtual(virtual_batch) } else { ask.batch };
-    let flag = ask.flag.map(|_| flag);
-    (held && !one).then_some(Ask { shape, activation, batch, flag, offset, seed, plan, ..ask })
-}
-
 /// Any numbers with the choices of one of the sample in which every two choices meet, whose shaders other tests build too.
 fn asks() -> impl Strategy<Value = Ask> {
-    let of = |(index, numbers): (Index, _)| {
+    let of = |(index, numbers): (Index, Numbers)| {
         let choices: &Vec<usize> = index.get(combinations::sample());
-        with_numbers(combinations::ask(choices), numbers)
+        numbers.of(choices::ask(choices))
     };
     (any::<Index>(), numbers()).prop_filter_map("a step that there is", of)
 }
 
 /// Any choices, on the workgroups of the sample or the plan that is chosen by default.
 fn any_asks() -> impl Strategy<Value = Ask> {
-    let choices: Vec<_> = combinations::SIZES.iter().map(|&size| 0..size).collect();
-    let of = |(choices, activation, default, numbers): (Vec<usize>, _, bool, _)| {
-        let ask = with_numbers(Ask { activation, ..combinations::ask(&choices) }, numbers)?;
+    let choices: Vec<_> = SIZES.iter().map(|&size| 0..size).collect();
+    let of = |(choices, activation, default, numbers): (Vec<usize>, _, bool, Numbers)| {
+        let ask = numbers.of(Ask { activation, ..choices::ask(&choices) })?;
         let ask = if default { Ask { plan: Default::default(), ..ask } } else { ask };
         refusal(&ask, webgpu().profile().max_storage_buffers).is_none().then_some(ask)
     };

@@ -7,7 +7,6 @@ mod transfer;
 pub use names::Names;
 pub(crate) use tensors::NAMED;
 pub use tensors::{StateTensor, TensorError};
-pub(crate) use transfer::mapped;
 pub(super) use transfer::submit_copy;
 pub use transfer::{LayerStateError, read_states, set_states};
 

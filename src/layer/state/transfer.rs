@@ -1,12 +1,12 @@
 //! Copies of the state to and from the device: explicit, outside the hot path.
 
-use std::future::{Future, poll_fn};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::future::Future;
 
 use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use super::{NAMED, State};
+use crate::kernels::{DeviceError, Readback, alive, checked};
+use crate::layer::buffers::Vector;
 use crate::layer::{BatchNorm, ReadError, StateError};
 use crate::tensor::{Bound, Tensor};
 
@@ -27,11 +27,12 @@ impl BatchNorm {
     ///
     /// # Errors
     /// [`StateError`], where a vector's length is not the layer's (0 where the layer has no such vector), a variance is
-    /// negative or not a number, or a buffer of the caller's cannot be written; nothing has been changed then.
+    /// negative or not a number, or a buffer of the caller's cannot be written; nothing has been changed then. Where the
+    /// device is out of memory some vectors may have been: set the state again.
     pub fn set_state(&self, queue: &wgpu::Queue, state: &State) -> Result<(), StateError> {
         self.check_state(state)?;
-        self.write_state(queue, state);
-        Ok(())
+        self.check_device(queue)?;
+        Ok(self.write_state(queue, state)?)
     }
 
     /// Copies the state to the host, as it is after all work submitted before this call; [`read_states`] of one layer.
@@ -61,14 +62,22 @@ impl BatchNorm {
         }
     }
 
-    fn write_state(&self, queue: &wgpu::Queue, state: &State) {
+    /// That the device is there, and the queue is its.
+    fn check_device(&self, queue: &wgpu::Queue) -> Result<(), DeviceError> {
+        alive(self.context.device())?;
+        self.context.check_queue(queue)
+    }
+
+    fn write_state(&self, queue: &wgpu::Queue, state: &State) -> Result<(), DeviceError> {
         let count = u32::try_from(state.num_batches_tracked).unwrap_or(u32::MAX);
         let counts = vec![count; self.features() as usize];
-        for vector in self.vectors.all.iter().filter(|vector| vector.has) {
+        let write = |vector: &Vector| {
             let Bound { tensor, buffer, offset, .. } = &vector.bound;
             let bytes = state.vector(*tensor).map_or(cast_slice(&counts), cast_slice);
             queue.write_buffer(buffer, *offset, bytes);
-        }
+        };
+        let vectors = self.vectors.all.iter().filter(|vector| vector.has);
+        checked(self.context.device(), || vectors.for_each(write))
     }
 
     /// The vectors that the layer has, with the bytes to read; of the count of batches, which stands once per feature, the
@@ -84,12 +93,17 @@ impl BatchNorm {
 /// Submits nothing and waits for nothing.
 ///
 /// # Errors
-/// [`LayerStateError`], where the state of a layer cannot be set; no layer has been changed then.
+/// [`LayerStateError`], where the state of a layer cannot be set; no layer has been changed then. Where the device is out
+/// of memory, layers before that one and vectors of it may have been.
 pub fn set_states(queue: &wgpu::Queue, states: &[(&BatchNorm, &State)]) -> Result<(), LayerStateError> {
     for (i, (layer, state)) in states.iter().enumerate() {
-        layer.check_state(state).map_err(|error| LayerStateError { layer: i, error })?;
+        let checked = layer.check_state(state).and_then(|()| Ok(layer.check_device(queue)?));
+        checked.map_err(|error| LayerStateError { layer: i, error })?;
     }
-    states.iter().for_each(|(layer, state)| layer.write_state(queue, state));
+    for (i, (layer, state)) in states.iter().enumerate() {
+        let error = |error: DeviceError| LayerStateError { layer: i, error: error.into() };
+        layer.write_state(queue, state).map_err(error)?;
+    }
     Ok(())
 }
 
@@ -131,82 +145,19 @@ pub fn read_states(
     }
 }
 
-/// A copy of vectors on its way to the host.
-pub(in crate::layer) struct Copy {
-    device: wgpu::Device,
-    submission: wgpu::SubmissionIndex,
-    staging: wgpu::Buffer,
-}
-
-impl Copy {
-    /// The vectors, one after the other.
-    pub async fn read(self) -> Result<Vec<u8>, ReadError> {
-        mapped(&self.device, self.submission, &self.staging).await?;
-        let bytes =
-            self.staging.get_mapped_range(..).map_err(|error| ReadError::Device(error.to_string()))?;
-        Ok(bytes.to_vec())
-    }
-}
-
 /// Copies so many bytes of each vector; `layer` is of their device.
 pub(in crate::layer) fn submit_copy(
     layer: &BatchNorm,
     queue: &wgpu::Queue,
     vectors: Vec<(&Bound, u64)>,
-) -> Result<Copy, ReadError> {
-    let device = layer.context.device().clone();
-    let size = vectors.iter().map(|(_, bytes)| bytes).sum::<u64>();
-    let staging = device.create_buffer(&wgpu::BufferDescriptor {
-        label: layer.label.as_deref(),
-        size: size.max(4),
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    });
-    let mut encoder = device.create_command_encoder(&Default::default());
-    let mut next = 0;
-    for (bound, bytes) in vectors {
-        if !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(ReadError::Usage { vector: bound.tensor });
-        }
-        encoder.copy_buffer_to_buffer(&bound.buffer, bound.offset, &staging, next, bytes);
-        next += bytes;
+) -> Result<Readback, ReadError> {
+    let unreadable =
+        |(bound, _): &&(&Bound, u64)| !bound.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC);
+    if let Some((bound, _)) = vectors.iter().find(unreadable) {
+        return Err(ReadError::Usage { vector: bound.tensor });
     }
-    let submission = queue.submit([encoder.finish()]);
-    Ok(Copy { device, submission, staging })
-}
-
-/// Maps a buffer for reading once a submission is done.
-pub(crate) async fn mapped(
-    device: &wgpu::Device,
-    submission: wgpu::SubmissionIndex,
-    buffer: &wgpu::Buffer,
-) -> Result<(), ReadError> {
-    type Answer = (Option<Result<(), wgpu::BufferAsyncError>>, Option<Waker>);
-    let shared = Arc::new(Mutex::new(Answer::default()));
-    let answer = shared.clone();
-    // A buffer of a device that is lost is invalid, which must not be an error that nobody handles.
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-        let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
-        answer.0 = Some(result);
-        if let Some(waker) = answer.1.take() {
-            waker.wake();
-        }
-    });
-    if let Some(error) = scope.pop().await {
-        return Err(ReadError::Device(error.to_string()));
-    }
-    let own = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-    device.poll(own).map_err(|error| ReadError::Device(error.to_string()))?;
-    poll_fn(|context| {
-        let mut answer = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer.0.take() {
-            Some(result) => Poll::Ready(result.map_err(|error| ReadError::Device(error.to_string()))),
-            None => {
-                answer.1 = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    })
-    .await
+    layer.context.check_queue(queue)?;
+    let ranges: Vec<_> =
+        vectors.into_iter().map(|(bound, bytes)| (&bound.buffer, bound.offset, bytes)).collect();
+    Ok(Readback::submit(layer.context.device(), queue, layer.label.as_deref(), &ranges)?)
 }

@@ -1,5 +1,7 @@
 //! A step and its backward with any options, run once and held against the CPU twin.
 
+pub mod choices;
+pub mod numbers;
 mod parts;
 mod refusal;
 mod requests;
@@ -114,6 +116,8 @@ pub struct Ask {
     pub exact: bool,
     /// Bytes before each tensor in its buffer.
     pub offset: u32,
+    /// What the bytes around tensors are made of, where they are not the usual pattern.
+    pub garbage: Option<u32>,
     pub seed: u64,
     /// Its path is that of the forward step and, but of an evaluation, of a backward that has a choice.
     pub plan: PlanRequest,
@@ -137,6 +141,7 @@ impl Ask {
             flag: None,
             exact: false,
             offset: 256,
+            garbage: None,
             seed: 900,
             plan: PlanRequest::default(),
         }

@@ -60,7 +60,7 @@ impl Tensors {
         lens.extend(records.map(|bytes| bytes as usize / 4 * cuts.len()));
         lens.extend(masks.iter().map(|mask| mask.as_ref().map_or(1, |mask| mask.words.len().max(1))));
         let one_buffer = ask.placement == Placement::SameBuffer;
-        let guarded = Guarded::with_margin(one_buffer, ask.offset as usize / 4, &lens);
+        let guarded = Guarded::with_margin(one_buffer, ask.offset as usize / 4, &lens, ask.garbage);
         let all = Self { guarded, cuts, masks, placement: ask.placement };
         all.fill(ask, data);
         all

@@ -7,9 +7,12 @@ use crate::gpu::{download, gpu, part, whole};
 /// Words of the pattern before and after each range: as many as the alignment that every device can bind at.
 const GUARD: usize = 64;
 
-/// The pattern: different everywhere, and no number that a kernel computes.
-fn guard(at: usize) -> u32 {
-    0xffa5_0000 | (at as u32 & 0xffff)
+/// The pattern: different everywhere, and no number that a kernel computes; or garbage, which may be any number.
+fn guard(at: usize, garbage: Option<u32>) -> u32 {
+    match garbage {
+        None => 0xffa5_0000 | (at as u32 & 0xffff),
+        Some(seed) => (at as u32 ^ seed).wrapping_mul(0x9e37_79b9).rotate_left(13) ^ seed,
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -24,16 +27,17 @@ struct Range {
 pub struct Guarded {
     buffers: Vec<wgpu::Buffer>,
     ranges: Vec<Range>,
+    garbage: Option<u32>,
 }
 
 impl Guarded {
     /// Ranges of so many words, each in a buffer of its own, or all in one.
     pub fn new(one_buffer: bool, lens: &[usize]) -> Self {
-        Self::with_margin(one_buffer, GUARD, lens)
+        Self::with_margin(one_buffer, GUARD, lens, None)
     }
 
-    /// The same with so many words before the first range of a buffer.
-    pub fn with_margin(one_buffer: bool, margin: usize, lens: &[usize]) -> Self {
+    /// The same with so many words before the first range of a buffer, and garbage of this seed for a pattern.
+    pub fn with_margin(one_buffer: bool, margin: usize, lens: &[usize], garbage: Option<u32>) -> Self {
         let (mut ranges, mut sizes) = (Vec::new(), Vec::new());
         for &len in lens {
             if sizes.is_empty() || !one_buffer {
@@ -44,12 +48,12 @@ impl Guarded {
             sizes[buffer] = (sizes[buffer] + len).next_multiple_of(GUARD) + GUARD;
         }
         let buffers = sizes.into_iter().map(|size| {
-            let words: Vec<u32> = (0..size).map(guard).collect();
+            let words: Vec<u32> = (0..size).map(|at| guard(at, garbage)).collect();
             let buffer = gpu().empty(size);
             gpu().queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
             buffer
         });
-        Self { buffers: buffers.collect(), ranges }
+        Self { buffers: buffers.collect(), ranges, garbage }
     }
 
     pub fn binding(&self, k: usize) -> wgpu::BufferBinding<'_> {
@@ -74,7 +78,7 @@ impl Guarded {
             let mut next = 0;
             let inside = self.ranges.iter().filter(|range| range.buffer == number);
             for (begin, end) in inside.map(|r| (r.begin, r.begin + r.len)).chain([(words.len(), 0)]) {
-                let changed = (next..begin).find(|&at| words[at] != guard(at));
+                let changed = (next..begin).find(|&at| words[at] != guard(at, self.garbage));
                 assert!(changed.is_none(), "{what}: word {changed:?} of buffer {number} is in no range");
                 next = end;
             }

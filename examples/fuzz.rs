@@ -1,0 +1,76 @@
+//! Random cases on this machine's device, and plans for any:
+//!
+//!     cargo run --example fuzz -- --seed 1 --seconds 60
+//!
+//! Each case is known by the seed and its number. `--from` resumes a run, `--from N --cases 1` repeats a case. What was
+//! found is printed, and written as JSON; fails where anything was.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use testkit::fuzz::{Fuzz, Report, keep_panics};
+use testkit::gpu::gpu;
+
+/// Plans and runs random cases of batch normalization.
+#[derive(Parser)]
+struct Arguments {
+    /// What cases are made of.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// The first case.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// The most cases.
+    #[arg(long, default_value_t = u64::MAX)]
+    cases: u64,
+    /// Plans alone, which need no device.
+    #[arg(long)]
+    plans: bool,
+    /// Where the report goes.
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut report = Report::new(arguments.seed, arguments.from);
+    if !arguments.plans {
+        report.adapter = gpu().describe();
+    }
+    run(&arguments, &mut report);
+    print!("{report}");
+    if let Some(path) = &arguments.report {
+        let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
+        if let Err(error) = std::fs::write(path, json) {
+            eprintln!("error: {}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(arguments: &Arguments, report: &mut Report) {
+    let mut fuzz = Fuzz::new(arguments.seed, !arguments.plans);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} s, {msg}").expect("a valid template");
+    let bar = ProgressBar::new(arguments.seconds).with_style(style);
+    keep_panics();
+    let start = Instant::now();
+    let last = arguments.from.saturating_add(arguments.cases);
+    for index in arguments.from..last {
+        if start.elapsed().as_secs() >= arguments.seconds {
+            break;
+        }
+        fuzz.case(index, report);
+        bar.set_position(start.elapsed().as_secs());
+        bar.set_message(format!("case {index}, {} findings", report.findings.len()));
+    }
+    let _ = std::panic::take_hook();
+    bar.finish_and_clear();
+    report.seconds = start.elapsed().as_secs_f64();
+}
