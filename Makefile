@@ -4,7 +4,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive snippet demo bench growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: isa kit
 .PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
@@ -13,13 +14,18 @@ help:
 	@echo "make exhaustive   run the tests of all combinations, which make test leaves out"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
-	@echo "make bench        measure throughput against copying the tensor and against the CPU"
+	@echo "make bench        measure throughput against copying the tensor and against the CPU; ARGS=--tuned measures what"
+	@echo "                  the plans that are chosen by default cost, beside tuned ones"
+	@echo "make tune ARGS=SHAPE  measure the plans of a shape, such as 32x64x56x56 (ARGS=--help lists options)"
 	@echo "make growth       measure how cost grows from 4 KiB to 1 GiB"
 	@echo "make compare      measure beside burn, candle and PyTorch, where they are (ARGS=REGEX of ids);"
 	@echo "                  builds burn, in 20 minutes"
 	@echo "make burn-test    test the module for burn (burn/), without fusion and with; builds burn twice, in 30 minutes"
 	@echo "make burn-bench   measure it beside burn's own layer (ARGS=part of a tensor's name)"
 	@echo "make check        formatting, lints, documentation and the package"
+	@echo "make isa          show what Mesa's compiler for AMD's GPUs makes of every shader, and hold it to rules;"
+	@echo "                  needs no GPU (ISA_GPUS, RADEON: which GPUs, the driver's file; ARGS=REGEX of shaders)"
+	@echo "make kit          pack an archive that measures on a machine without Rust: scripts/kit"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
@@ -54,7 +60,12 @@ demo: vulkan
 	$(TARGET)/release/batchnorm-experiments $(ARGS)
 
 bench: vulkan
-	cargo bench
+	cargo bench$(if $(ARGS), --bench throughput -- $(ARGS))
+
+# Built as the others are, so that wgpu is compiled once.
+tune: vulkan
+	cargo build --release --workspace --example plans
+	$(TARGET)/release/examples/plans $(ARGS)
 
 growth: vulkan
 	cargo bench --bench throughput -- --growth
@@ -77,6 +88,20 @@ lint:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+
+kit:
+	scripts/kit/make.sh
+
+# Mesa 22.3 knows these. RADV aborts at a name that it does not know.
+ISA_GPUS ?= vega10 navi21 gfx1100
+RADEON ?= /usr/share/vulkan/icd.d/radeon_icd.x86_64.json
+
+isa: vulkan
+	cargo build --workspace --bins
+	for gpu in $(ISA_GPUS); do \
+	  RADV_FORCE_FAMILY=$$gpu VK_ICD_FILENAMES=$(RADEON) VK_DRIVER_FILES=$(RADEON) \
+	    $(TARGET)/debug/batchnorm-isa --quiet --out $(TARGET)/isa/$$gpu $(ARGS) || exit 1; \
+	done
 
 tint:
 	rm -rf $(TARGET)/shaders

@@ -1,21 +1,24 @@
-//! Times every plan that a shape can take on this machine, beside the one the layer chooses:
+//! Tunes the plans of a shape on this machine, beside the one that is chosen by default:
 //!
-//!     cargo run --release --example plans -- 32x64x56x56 [--last]
+//!     make tune ARGS='32x64x56x56 [--last] [--work step] [--wisdom FILE]'
 //!
-//! A shape is N x C x spatial axes; --last puts C last. Times are medians of single submissions, waited for.
+//! A shape is N x C x spatial axes; --last puts C last. docs/tuning.md says what is measured, and what a file of wisdom is.
 
 use std::error::Error;
-use std::time::Instant;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
-    Backward, BatchNorm, BatchNormDescriptor, Context, Path, PlanRequest, PrepareError, Shape, Training,
-    View, wgpu,
+    Activation, BatchNorm, BatchNormDescriptor, Context, Epilogue, Op, Plan, Progress, Shape, StorageType,
+    Timing, Tune, Tuned, Wisdom, Work,
 };
 
-/// Times every plan that a shape can take on this machine.
+/// Tunes the plans of batch normalization for a shape on this machine.
 #[derive(Parser)]
 struct Arguments {
     /// N x C x spatial axes, such as 32x64x56x56.
@@ -24,9 +27,27 @@ struct Arguments {
     /// Channels last in memory: N, spatial axes, C.
     #[arg(long)]
     last: bool,
-    /// Submissions that a median is taken over.
-    #[arg(long, default_value_t = 15)]
-    repeat: usize,
+    /// What to tune; all of it by default.
+    #[arg(long, value_enum)]
+    work: Vec<What>,
+    /// How tensors are stored.
+    #[arg(long, value_enum, default_value = "float32")]
+    storage: Storage,
+    /// Fuse ReLU after it.
+    #[arg(long)]
+    relu: bool,
+    /// Fuse a residual and ReLU after it.
+    #[arg(long)]
+    residual: bool,
+    /// Seconds for each work.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    budget: f64,
+    /// Add what is found to this file, which need not be there yet.
+    #[arg(long, value_name = "FILE")]
+    wisdom: Option<PathBuf>,
+    /// The most plans to print.
+    #[arg(long, default_value_t = 12)]
+    rows: usize,
 }
 
 #[derive(Clone)]
@@ -40,116 +61,139 @@ fn axes(text: &str) -> Result<Axes, String> {
     }
 }
 
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err(format!("required seconds, more than 0 and at most a day, given {text:?}")),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum What {
+    Training,
+    Evaluation,
+    Backward,
+    /// Training and its backward, together.
+    Step,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Storage {
+    Float32,
+    Float16,
+    Bfloat16,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { shape: Axes(axes), last, repeat } = Arguments::parse();
-    let shape = match last {
+    let arguments = Arguments::parse();
+    let Axes(axes) = &arguments.shape;
+    let shape = match arguments.last {
         true => Shape::channels_last(axes[0], &axes[2..], axes[1]),
         false => Shape::channels_first(axes[0], axes[1], &axes[2..]),
     };
+    // Before anything is measured: a file that cannot be read is told at once.
+    let mut wisdom = arguments.wisdom.as_deref().map_or(Ok(Wisdom::new()), read)?;
     let gpu = Gpu::new()?;
-    println!("{}\n{shape}\n", gpu.describe());
-    let bench = Bench::new(&gpu, shape)?;
-
-    let mut rows = Vec::new();
-    for request in requests() {
-        // What this shape or device does not allow is left out.
-        if let Ok((plan, times)) = bench.time(request, repeat) {
-            rows.push((request == PlanRequest::default(), plan, times));
+    let context = Context::new(&gpu.device);
+    println!("{}\n{}\n{shape}", gpu.describe(), context.profile());
+    let norm =
+        BatchNorm::new(&context, &BatchNormDescriptor { features: shape.features(), ..Default::default() })?;
+    for what in What::value_variants() {
+        if arguments.work.is_empty() || arguments.work.contains(what) {
+            let (tune, works) = tune(*what, shape, &arguments);
+            let bar = bar(arguments.budget);
+            let tell = |progress: Progress| tell(&bar, progress);
+            let tuned = gpu.tune(&norm, tune.progress(&tell));
+            bar.finish_and_clear();
+            let tuned = tuned?;
+            print(&context, shape, &works, &tuned, arguments.rows);
+            wisdom.merge(tuned.wisdom());
         }
     }
-    rows.sort_by(|a, b| a.2[0].total_cmp(&b.2[0]));
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "",
-        "plan",
-        "training, ms",
-        "predicted",
-        "with backward, ms",
-        "predicted",
-    ]);
-    for (chosen, plan, times) in rows {
-        let mark = if chosen { "chosen" } else { "" };
-        table.add_row([mark.into(), plan].into_iter().chain(times.map(|time| format!("{time:.3}"))));
+    if let Some(path) = &arguments.wisdom {
+        std::fs::write(path, wisdom.to_string()).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("\n{} plans in {}", wisdom.len(), path.display());
     }
-    for column in 2..6 {
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Wisdom, String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => text.parse().map_err(|error| format!("{}: {error}", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Wisdom::new()),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// What is tuned, and the works that it is made of.
+fn tune(what: What, shape: Shape, arguments: &Arguments) -> (Tune<'static>, Vec<Work>) {
+    let activation =
+        if arguments.relu || arguments.residual { Activation::Relu } else { Activation::Identity };
+    let mut epilogue = Epilogue::default();
+    (epilogue.activation, epilogue.residual) = (activation, arguments.residual);
+    let storage = match arguments.storage {
+        Storage::Float32 => StorageType::Float32,
+        Storage::Float16 => StorageType::Float16,
+        Storage::Bfloat16 => StorageType::BFloat16,
+    };
+    let work = |op: Op| Work::from(op).storage(storage).epilogue(epilogue);
+    let training = work(Op::Training { update_running: true });
+    let backward = work(Op::Backward { reduce: true, apply: true });
+    let (tune, works) = match what {
+        What::Training => (Tune::new(shape, training), vec![training]),
+        What::Evaluation => (Tune::new(shape, work(Op::Evaluation)), vec![work(Op::Evaluation)]),
+        What::Backward => (Tune::new(shape, backward), vec![backward]),
+        What::Step => (Tune::step(shape, training), vec![training, backward]),
+    };
+    (tune.budget(Duration::from_secs_f64(arguments.budget)), works)
+}
+
+fn bar(budget: f64) -> ProgressBar {
+    let bar = ProgressBar::new((budget * 1e3) as u64);
+    let style = ProgressStyle::with_template("{bar:30} {elapsed} {msg}").expect("a valid template");
+    bar.with_style(style)
+}
+
+fn tell(bar: &ProgressBar, progress: Progress) {
+    bar.set_position((progress.elapsed.as_millis() as u64).min(progress.budget.as_millis() as u64));
+    bar.set_message(format!("{} plans, best {:.4} ms", progress.measured, milliseconds(progress.best)));
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn print(context: &Context, shape: Shape, works: &[Work], tuned: &Tuned, rows: usize) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["", "ms", "±", "runs", "predicted", "plan"]);
+    let best = tuned.best();
+    for (i, timing) in tuned.ranking().iter().enumerate() {
+        if i >= rows && !timing.default {
+            continue;
+        }
+        let Timing { plans, median, spread, runs, default, .. } = timing;
+        let predicted = works.iter().zip(plans).filter_map(|(&work, &plan)| {
+            let plan = Plan::new(context.profile(), work, shape, plan).ok()?;
+            Some(plan.predicted())
+        });
+        let mark = [(timing == best, "best"), (*default, "default")];
+        let mark: Vec<&str> = mark.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect();
+        table.add_row([
+            mark.join(", "),
+            format!("{:.4}", milliseconds(*median)),
+            format!("{:.4}", milliseconds(*spread)),
+            runs.to_string(),
+            format!("{:.4}", milliseconds(predicted.sum())),
+            plans.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
+        ]);
+    }
+    for column in 1..5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{table}");
-    Ok(())
-}
-
-fn requests() -> Vec<PlanRequest> {
-    let mut requests = vec![PlanRequest::default()];
-    for view in [View::Planes, View::Rows] {
-        for packet in [1, 4, 16] {
-            for workgroup in [8, 32, 64, 256] {
-                for tile in [1, 4, 8, 32, 64, 256] {
-                    let request =
-                        PlanRequest::new().view(view).packet(packet).workgroup(workgroup).tile(tile);
-                    requests.extend([Path::Persistent, Path::Cached, Path::Split].map(|p| request.path(p)));
-                    requests.extend([4, 16, 64].map(|splits| request.path(Path::Split).splits(splits)));
-                }
-            }
-        }
-    }
-    requests
-}
-
-/// A layer and its tensors.
-struct Bench<'a> {
-    gpu: &'a Gpu,
-    norm: BatchNorm,
-    shape: Shape,
-    tensors: [wgpu::Buffer; 4],
-    gradients: [wgpu::Buffer; 2],
-}
-
-impl<'a> Bench<'a> {
-    fn new(gpu: &'a Gpu, shape: Shape) -> Result<Self, Box<dyn Error>> {
-        let features = shape.features();
-        let descriptor = BatchNormDescriptor { features, ..Default::default() };
-        let norm = BatchNorm::new(&Context::new(&gpu.device), &descriptor)?;
-        let values: Vec<f32> = (0..shape.elements()).map(|i| (i * 7919 % 1009) as f32 / 100.0).collect();
-        let tensors = std::array::from_fn(|_| gpu.upload(&values));
-        let gradients = std::array::from_fn(|_| gpu.empty(features as usize));
-        Ok(Self { gpu, norm, shape, tensors, gradients })
-    }
-
-    /// The plan, and milliseconds of training forward and of forward and backward: the median, and as predicted.
-    fn time(&self, plan: PlanRequest, repeat: usize) -> Result<(String, [f64; 4]), PrepareError> {
-        let whole = wgpu::Buffer::as_entire_buffer_binding;
-        let [x, y, dy, dx] = &self.tensors;
-        let training = Training::new(whole(x), whole(y)).plan(plan);
-        let forward = self.norm.prepare_training(self.shape, training)?;
-        let backward = Backward::of(whole(dy))
-            .input_gradient(whole(dx))
-            .weight_gradient(whole(&self.gradients[0]))
-            .bias_gradient(whole(&self.gradients[1]))
-            .plan(plan);
-        let backward = self.norm.prepare_backward(&forward, backward)?;
-        let alone = self.median(repeat, |pass| forward.record(pass));
-        let both = self.median(repeat, |pass| {
-            forward.record(pass);
-            backward.record(pass);
-        });
-        let text = forward.plan().request().to_string();
-        let predicted = [forward.plan(), backward.plan()].map(|plan| plan.predicted().as_secs_f64() * 1e3);
-        Ok((text, [alone, predicted[0], both, predicted[0] + predicted[1]]))
-    }
-
-    fn median(&self, repeat: usize, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> f64 {
-        let run = || self.gpu.run(&record).expect("the device works");
-        run();
-        let mut times: Vec<f64> = (0..repeat.max(1))
-            .map(|_| {
-                let start = Instant::now();
-                run();
-                start.elapsed().as_secs_f64() * 1e3
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    }
+    let names: Vec<String> = works.iter().map(|work| format!("{:?}", work.op)).collect();
+    let clock = if tuned.by_devices_clock() { "the device's clock" } else { "the wall clock" };
+    println!("\n{}, by {clock}; {} plans measured", names.join(" and "), tuned.ranking().len());
+    println!("{table}\nregret of the default: {:.2}", tuned.regret());
 }

@@ -1,6 +1,8 @@
 //! A convenience for programs without a pipeline of their own: a device, uploads, downloads. The layer needs none of it.
 
 use crate::layer::{ReadError, mapped};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{BatchNorm, Tune, TuneError, Tuned};
 
 /// Why there is no device.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -152,6 +154,15 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, ReadError> {
         pollster::block_on(self.read(buffer))
+    }
+
+    /// [`BatchNorm::tune`] for a layer on this device, waited for: the CPU is left to the device while that works.
+    ///
+    /// # Errors
+    /// [`TuneError`], as there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn tune(&self, layer: &BatchNorm, tune: Tune<'_>) -> Result<Tuned, TuneError> {
+        pollster::block_on(layer.tune_waiting(&self.queue, tune))
     }
 
     /// Records one compute pass, submits it and waits for it (on the web, nothing waits).

@@ -5,6 +5,7 @@ mod kernels;
 mod layer;
 mod plan;
 mod tensor;
+mod tune;
 
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
@@ -24,10 +25,11 @@ pub use layer::{
 pub use layer::{DispatchBinding, DispatchDescription};
 pub use plan::{
     Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, MaskKind, Op,
-    ParsePlanError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient, SoftwareCosts, View,
-    Work,
+    ParsePlanError, ParseWisdomError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient,
+    SoftwareCosts, View, Wisdom, WisdomEntry, Work,
 };
 pub use tensor::{BindingError, Shape, ShapeError, StorageType, Tensor, TensorBinding};
+pub use tune::{Progress, Timing, Tune, TuneError, Tuned};
 pub use wgpu;
 
 /// The examples of docs/parts.md.
@@ -44,4 +46,7 @@ pub mod fold;
 mod pages {
     #[doc = include_str!("../docs/checkpoints.md")]
     struct Checkpoints;
+
+    #[doc = include_str!("../docs/tuning.md")]
+    struct Tuning;
 }

@@ -10,6 +10,7 @@ mod layer;
 mod roof;
 mod storage;
 mod table;
+mod tuned;
 mod vector;
 
 use std::cell::{LazyCell, RefCell};
@@ -39,6 +40,9 @@ Ends with a table, which is also written to target/throughput.json.
                named after it, such as 32x64x56x56, or of all that are not large
     --epilogues  measures ReLU, and a residual and ReLU, fused into the layer, beside the kernels that a user would write;
                of the tensors that are named after it, or of the everyday ones
+    --tuned    tunes the plans of the tensors that are named after it, or of all that are not large, and measures them in turns
+               with the plans that are chosen by default; prints the regret of these and writes target/regret.json.
+               --budget SECONDS is how long each is tuned (default: 2)
     --compare  measures nothing: one table of throughput.json, peers.json (from peers/) and torch.json (from
                scripts/torch_batchnorm.py)
 
@@ -66,6 +70,13 @@ fn main() {
     };
     if let Some(named) = named("--storage") {
         return storage::run(&device(), &named, measuring);
+    }
+    if let Some(tensors) = named("--tuned") {
+        let budget = named("--budget").map_or(2.0, |given| match given.first().map(|text| text.parse()) {
+            Some(Ok(seconds)) if seconds > 0.0 && seconds < 1e6 => seconds,
+            _ => panic!("--budget: required seconds, given {given:?}"),
+        });
+        return tuned::run(&device(), &tensors, Duration::from_secs_f64(budget), measuring);
     }
     if let Some(named) = named("--epilogues") {
         return epilogue::run(&device(), &named, measuring);

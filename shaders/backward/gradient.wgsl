@@ -1,4 +1,4 @@
-//! import cursor, packet, saved, sums, standardize, gradient_at, residual_gradient, valid
+//! import ahead, cursor, packet, saved, sums, standardize, backward_packet, residual_gradient, valid
 // dx = weight * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)) (Ioffe & Szegedy 2015, section 3, with the biased
 // variance). Where running statistics normalized, they are constants: dx = weight * invstd * dy.
 
@@ -40,6 +40,18 @@ fn input_gradient_of(dy: Packet, xhat: Packet, gradients: ptr<function, Gradient
     return dx;
 }
 
+fn store_gradients(
+    packet: BackwardPacket,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+    gradients: ptr<function, Gradients>,
+) {
+    let dy = valid_gradient(packet, affines);
+    let xhat = standardized(packet.x, standardizes);
+    store_residual_gradient(packet.index, dy);
+    store_dx(packet.index, only_valid(input_gradient_of(dy, xhat, gradients), packet.valid));
+}
+
 // dx and dz of an invocation's slice.
 fn gradient_slice(
     start: Cursor,
@@ -48,13 +60,19 @@ fn gradient_slice(
     gradients: ptr<function, Gradients>,
 ) {
     var cursor = start;
-    for (var i = 0u; i < start.left; i++) {
-        let valid = valid_at(cursor.number);
-        let x = load_x(cursor.index);
-        let dy = only_valid(gradient_at(cursor.index, x, affines), valid);
-        let xhat = standardized(x, standardizes);
-        store_residual_gradient(cursor.index, dy);
-        store_dx(cursor.index, only_valid(input_gradient_of(dy, xhat, gradients), valid));
-        advance(&cursor);
+    let grouped = in_groups(start.left);
+    for (var i = 0u; i < grouped; i += AHEAD) {
+        var ahead = array<BackwardPacket, AHEAD>();
+        for (var j = 0u; j < AHEAD; j++) {
+            ahead[j] = next_backward_packet(&cursor);
+        }
+        for (var j = 0u; j < AHEAD; j++) {
+            store_gradients(ahead[j], standardizes, affines, gradients);
+        }
+    }
+    if AHEAD > 1u {
+        for (var i = grouped; i < start.left; i++) {
+            store_gradients(next_backward_packet(&cursor), standardizes, affines, gradients);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! import tile, cursor, hold, sums, reduce, gradient, gradient_at, residual_gradient, finish_gradient_slot
+//! import tile, ahead, cursor, hold, sums, reduce, slice_sums, gradient, finish_gradient_slot
 // persistent_gradient: all of backward in one dispatch and one read, where one workgroup holds all values of its features
 // in registers: their sums, the gradients of their weight and bias, then dx.
 // Reads x and dy once, and 20 bytes per feature; writes dx once, and 8 bytes per feature.
@@ -17,24 +17,40 @@ fn persistent_gradient(
     let start = begin_slice(group, invocation);
     var standardizes = standardizes_at(clamped(slot));
     var affines = recalled_affines(clamped(slot));
-    var xhat = Held();
-    var dy = Held();
-    var dy_sums = Packet();
-    var dy_xhat_sums = Packet();
+    var xs = Held();
+    var dys = Held();
+    var valid = Valid();
     var cursor = start;
     for (var i = 0u; i < HELD; i++) {
-        if i < start.left {
-            let valid = valid_at(cursor.number);
-            let x = load_x(cursor.index);
-            dy[i] = only_valid(gradient_at(cursor.index, x, &affines), valid);
-            xhat[i] = only_valid(standardized(x, &standardizes), valid);
-            for (var k = 0u; k < QUADS; k++) {
-                dy_sums[k] += dy[i][k];
-                dy_xhat_sums[k] += dy[i][k] * xhat[i][k];
-            }
-        }
+        let index = index_if(i < start.left, cursor);
+        xs[i] = load_x(index);
+        dys[i] = load_dy(index);
+        valid[i] = valid_if(i < start.left, cursor);
         advance(&cursor);
     }
+    var xhat = Held();
+    var dy = Held();
+    var added = PacketSums();
+    cursor = start;
+    for (var i = 0u; i < HELD; i += AHEAD) {
+        var kept = Packets();
+        for (var j = 0u; j < AHEAD; j++) {
+            kept[j] = load_kept(index_if(i + j < start.left, cursor));
+            advance(&cursor);
+        }
+        for (var j = 0u; j < AHEAD; j++) {
+            let n = i + j;
+            let gradient = gradient_before(xs[n], dys[n], kept[j], &affines);
+            dy[n] = packet_if(n < start.left, only_valid(gradient, valid[n]));
+            xhat[n] = packet_if(n < start.left, only_valid(standardized(xs[n], &standardizes), valid[n]));
+            for (var k = 0u; k < QUADS; k++) {
+                added.dy[k] += dy[n][k];
+                added.dy_xhat[k] += dy[n][k] * xhat[n][k];
+            }
+        }
+    }
+    var dy_sums = added.dy;
+    var dy_xhat_sums = added.dy_xhat;
     var mine = Items();
     for (var s = 0u; s < STATS; s++) {
         mine[s] = Sums(total(&dy_sums, s), total(&dy_xhat_sums, s));
@@ -46,7 +62,7 @@ fn persistent_gradient(
         if i < start.left {
             store_residual_gradient(cursor.index, dy[i]);
             let dx = input_gradient_of(dy[i], xhat[i], &gradients);
-            store_dx(cursor.index, only_valid(dx, valid_at(cursor.number)));
+            store_dx(cursor.index, only_valid(dx, valid[i]));
         }
         advance(&cursor);
     }

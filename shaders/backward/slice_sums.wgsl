@@ -1,8 +1,27 @@
-//! import cursor, packet, sums, standardize, reduce, gradient_at, valid
+//! import ahead, cursor, packet, sums, standardize, reduce, backward_packet, valid
 // The gradient sums of an invocation's slice. It walks in segments, which add up level by level, so that no sum is long:
 // where all values are the same, rounding errs in the same direction each time.
 
 const SUMS_FAN = 16u; // packets in a segment, and what each level adds up
+
+struct PacketSums {
+    dy: Packet,
+    dy_xhat: Packet,
+}
+
+fn add_gradient(
+    sums: ptr<function, PacketSums>,
+    packet: BackwardPacket,
+    standardizes: ptr<function, Standardizes>,
+    affines: ptr<function, Affines>,
+) {
+    var dy = valid_gradient(packet, affines);
+    var xhat = only_valid(standardized(packet.x, standardizes), packet.valid);
+    for (var k = 0u; k < QUADS; k++) {
+        (*sums).dy[k] += dy[k];
+        (*sums).dy_xhat[k] += dy[k] * xhat[k];
+    }
+}
 
 fn segment_sums(
     cursor: ptr<function, Cursor>,
@@ -10,20 +29,25 @@ fn segment_sums(
     standardizes: ptr<function, Standardizes>,
     affines: ptr<function, Affines>,
 ) -> Items {
-    var dy_sums = Packet();
-    var dy_xhat_sums = Packet();
-    for (var i = 0u; i < packets; i++) {
-        let valid = valid_at((*cursor).number);
-        var x = load_x((*cursor).index);
-        var dy = only_valid(gradient_at((*cursor).index, x, affines), valid);
-        var xhat = only_valid(standardized(x, standardizes), valid);
-        for (var k = 0u; k < QUADS; k++) {
-            dy_sums[k] += dy[k];
-            dy_xhat_sums[k] += dy[k] * xhat[k];
+    var sums = PacketSums();
+    let grouped = in_groups(packets);
+    for (var i = 0u; i < grouped; i += AHEAD) {
+        var ahead = array<BackwardPacket, AHEAD>();
+        for (var j = 0u; j < AHEAD; j++) {
+            ahead[j] = next_backward_packet(cursor);
         }
-        advance(cursor);
+        for (var j = 0u; j < AHEAD; j++) {
+            add_gradient(&sums, ahead[j], standardizes, affines);
+        }
+    }
+    if AHEAD > 1u {
+        for (var i = grouped; i < packets; i++) {
+            add_gradient(&sums, next_backward_packet(cursor), standardizes, affines);
+        }
     }
     (*cursor).left -= packets;
+    var dy_sums = sums.dy;
+    var dy_xhat_sums = sums.dy_xhat;
     var segment = Items();
     for (var s = 0u; s < STATS; s++) {
         segment[s] = Sums(total(&dy_sums, s), total(&dy_xhat_sums, s));

@@ -1,8 +1,8 @@
 //! import packet, residual
-// y of a packet that is normalized: what the epilogue makes of it.
+// y of a packet that is normalized, and its residual: what the epilogue makes of it.
 
-fn finished(packet: Packet, index: u32) -> Packet {
-    var values = with_residual(packet, index);
+fn finished(packet: Packet, z: Packet) -> Packet {
+    var values = with_residual(packet, z);
     for (var k = 0u; k < QUADS; k++) {
         values[k] = activate(values[k]);
     }

@@ -12,9 +12,17 @@ fn recalled_affines(slot: u32) -> Affines {
     return affines;
 }
 
-fn pre_activation(index: u32, x: Packet, affines: ptr<function, Affines>) -> Packet {
+// What is kept of forward for this beside x: the residual or y, where there is one.
+fn load_kept(index: u32) -> Packet {
     if RECOMPUTES {
-        return with_residual(transform(x, affines), index);
+        return load_z(index);
     }
     return load_y(index);
+}
+
+fn pre_activation(x: Packet, kept: Packet, affines: ptr<function, Affines>) -> Packet {
+    if RECOMPUTES {
+        return with_residual(transform(x, affines), kept);
+    }
+    return kept;
 }

@@ -1,4 +1,4 @@
-//! import tile, cursor, hold, held_moments, finish_slot, finished
+//! import tile, ahead, cursor, hold, held_moments, finish_slot, transform_slice
 // persistent: training forward in one dispatch and one read, where one workgroup holds all values of its features in
 // registers: their moments, their saved and running statistics, then y.
 // Reads x once, and 16 bytes per feature; writes y once, and 36 bytes per feature.
@@ -21,20 +21,29 @@ fn persistent(
     var valid = Valid();
     var cursor = start;
     for (var i = 0u; i < HELD; i++) {
-        if i < start.left {
-            held[i] = load_x(cursor.index);
-            valid[i] = valid_at(cursor.number);
-        }
+        held[i] = load_x(index_if(i < start.left, cursor));
+        valid[i] = valid_if(i < start.left, cursor);
         advance(&cursor);
+    }
+    for (var i = 0u; i < HELD; i++) {
+        held[i] = packet_if(i < start.left, held[i]);
     }
     var moments = reduce(invocation, held_moments(&held, &valid, start.left));
     var affines = finish_slot(invocation, slot, &moments, &old);
     cursor = start;
-    for (var i = 0u; i < HELD; i++) {
-        if i < start.left {
-            let y = finished(transform(held[i], &affines), cursor.index);
-            store_y(cursor.index, only_valid(y, valid[i]));
+    for (var i = 0u; i < HELD; i += AHEAD) {
+        var residuals = Packets();
+        var next = cursor;
+        for (var j = 0u; j < AHEAD; j++) {
+            residuals[j] = load_z(index_if(i + j < start.left, next));
+            advance(&next);
         }
-        advance(&cursor);
+        for (var j = 0u; j < AHEAD; j++) {
+            if i + j < start.left {
+                let packet = ForwardPacket(cursor.index, valid[i + j], held[i + j], residuals[j]);
+                store_transformed(packet, &affines);
+            }
+            advance(&cursor);
+        }
     }
 }

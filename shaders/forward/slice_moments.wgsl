@@ -1,4 +1,4 @@
-//! import cursor, packet, moments, reduce, valid
+//! import ahead, cursor, packet, moments, reduce, valid
 // The moments of an invocation's slice. It walks in segments and sums deviations from the mean of the segment before. A
 // segment of the first few packets, with deviations from a first value, only gives the mean to begin with: they are read
 // once more. The first segments are short. So an outlier spoils the shift of one segment at most. With a mask, all of this
@@ -13,28 +13,57 @@ const SEGMENTS = 8u;       // segments in a block
 
 alias Shifts = array<Stat, STATS>;
 
+struct Deviations {
+    sums: Packet,
+    squares: Packet,
+    counted: u32,
+}
+
+fn add_deviations(run: ptr<function, Deviations>, x: Packet, valid: u32, shifts: ptr<function, Shifts>) {
+    var packet = x;
+    for (var k = 0u; k < QUADS; k++) {
+        let deviation = where_valid((packet[k] - (*shifts)[k % STATS]) * SUM_UNIT, valid, k);
+        (*run).sums[k] += deviation;
+        (*run).squares[k] += deviation * deviation;
+    }
+    (*run).counted += valid_count(valid);
+}
+
+fn run_deviations(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<function, Shifts>) -> Deviations {
+    var run = Deviations();
+    let grouped = in_groups(packets);
+    for (var i = 0u; i < grouped; i += AHEAD) {
+        var ahead = Packets();
+        var valid = array<u32, AHEAD>();
+        for (var j = 0u; j < AHEAD; j++) {
+            ahead[j] = load_x((*cursor).index);
+            valid[j] = valid_at((*cursor).number);
+            advance(cursor);
+        }
+        for (var j = 0u; j < AHEAD; j++) {
+            add_deviations(&run, ahead[j], valid[j], shifts);
+        }
+    }
+    if AHEAD > 1u {
+        for (var i = grouped; i < packets; i++) {
+            add_deviations(&run, load_x((*cursor).index), valid_at((*cursor).number), shifts);
+            advance(cursor);
+        }
+    }
+    return run;
+}
+
 fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<function, Shifts>) -> Items {
     var sums = Packet();
     var squares = Packet();
     var counted = 0u;
     for (var begin = 0u; begin < packets; begin += RUN) {
-        var run_sums = Packet();
-        var run_squares = Packet();
-        for (var i = begin; i < min(begin + RUN, packets); i++) {
-            var packet = load_x((*cursor).index);
-            let valid = valid_at((*cursor).number);
-            for (var k = 0u; k < QUADS; k++) {
-                let deviation = where_valid((packet[k] - (*shifts)[k % STATS]) * SUM_UNIT, valid, k);
-                run_sums[k] += deviation;
-                run_squares[k] += deviation * deviation;
-            }
-            counted += valid_count(valid);
-            advance(cursor);
-        }
+        let run = run_deviations(cursor, min(RUN, packets - begin), shifts);
         for (var k = 0u; k < QUADS; k++) {
-            sums[k] += run_sums[k];
-            squares[k] += run_squares[k];
+            sums[k] += run.sums[k];
+            squares[k] += run.squares[k];
         }
+        counted += run.counted;
     }
     (*cursor).left -= packets;
     let count = values_of(packets, counted);

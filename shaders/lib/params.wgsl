@@ -19,7 +19,6 @@ struct Params {
     unbiased: f32,       // 1: the running variance takes the unbiased estimate; 0: the biased one
     eps: f32,
     slope: f32,          // of leaky ReLU's negative half
-    accumulate_residual: u32, // 1: add to dz instead of overwriting it
     momentum: f32,       // share of the batch in the new running statistics; negative: 1 / batches, cumulative
     number: u32,         // with a mask: packets of a feature (planes) or rows (rows) before those of this dispatch
 }

@@ -11,12 +11,14 @@ pub fn shaders() -> Vec<(String, String)> {
     Variant::all().iter().map(|variant| (variant.name(), source(variant))).collect()
 }
 
-/// The shader: declarations of the variant, then its files (module scope has no order), with loops over quads and
-/// statistics unrolled.
+/// The shader: declarations of the variant, then its files (module scope has no order), with loops over packets that
+/// are loaded together, over quads and over statistics unrolled.
 pub(crate) fn source(variant: &Variant) -> String {
     let files = files_of(variant);
     let source = files.iter().rev().fold(declarations(variant), |source, file| source + "\n" + text_of(file));
-    unroll(unroll(source, "k", "QUADS", variant.quads()), "s", "STATS", variant.stats())
+    let loops =
+        [("j", "AHEAD", variant.ahead()), ("k", "QUADS", variant.quads()), ("s", "STATS", variant.stats())];
+    loops.into_iter().fold(source, |source, (index, name, count)| unroll(source, index, name, count))
 }
 
 /// The files of the kernel, of its activation and of what its tensors are stored by, and those that they stand on.

@@ -9,10 +9,10 @@ use std::task::{Poll, Waker};
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
 use super::arena::{Arena, Range};
-use super::pipeline::{Key, Pipeline, PipelineError};
+use super::pipeline::{Constants, Key, Pipeline, PipelineError};
 use super::variant::Variant;
-use crate::plan::{DeviceProfile, Grid, Plan};
-use crate::tensor::Aliasing;
+use crate::plan::{DeviceProfile, Grid, Key as WorkKey, Plan, PlanRequest, Wisdom, Work};
+use crate::tensor::{Aliasing, Shape};
 
 /// What a [`Context`] may be told beside its device.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -59,6 +59,8 @@ struct Shared {
     /// Where a step makes a mask of lengths, which its dispatches read beside scratch that they write.
     mask: Mutex<Option<wgpu::Buffer>>,
     uniforms: Mutex<HashMap<Vec<u8>, Weak<Uniform>>>,
+    /// Plans that were measured on this device.
+    known: Mutex<HashMap<WorkKey, PlanRequest>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,6 +85,7 @@ impl Context {
             scratch: Mutex::default(),
             mask: Mutex::default(),
             uniforms: Mutex::default(),
+            known: Mutex::default(),
         }))
     }
 
@@ -94,6 +97,30 @@ impl Context {
     /// What plans are made for.
     pub fn profile(&self) -> &DeviceProfile {
         &self.0.profile
+    }
+
+    /// Plans by what was measured: steps that are prepared from now on, and ask for no plan of their own, take the plans that
+    /// the wisdom has of this device and driver. Plans that the context has already of the same shape and work are replaced.
+    /// Returns how many plans the wisdom has of this device.
+    ///
+    /// A plan that does not fit, since limits are others than they were or tensors are in several ranges, counts for nothing:
+    /// the step is planned as if there were none.
+    pub fn add_wisdom(&self, wisdom: &Wisdom) -> usize {
+        let device = Wisdom::device_name(&self.0.device);
+        let mut known = lock(&self.0.known);
+        let plans = wisdom.of_device(&device).map(|(key, plan)| known.insert(key.clone(), plan));
+        plans.count()
+    }
+
+    /// The plan that wisdom knows of work on a shape; nothing fixed where it knows none. A step that asks for no plan gets it,
+    /// and [`Plan::new`] makes a [`Plan`] of it, to print it or for [`warm_up`](Self::warm_up).
+    pub fn request(&self, work: impl Into<Work>, shape: Shape) -> PlanRequest {
+        let known = lock(&self.0.known);
+        if known.is_empty() {
+            return PlanRequest::default();
+        }
+        let key = WorkKey::new(shape, &work.into());
+        key.and_then(|key| known.get(&key).copied()).unwrap_or_default()
     }
 
     /// Pipelines built so far: a network of many layers needs a handful.
@@ -117,7 +144,11 @@ impl Context {
     pub async fn warm_up(&self, plans: &[Plan]) -> Result<(), PipelineError> {
         let keys = plans.iter().flat_map(|plan| {
             plan.stages().iter().map(move |stage| {
-                Key::new(Variant::new(plan, stage, true, Aliasing::Disjoint), &stage.grid, false)
+                Key::new(
+                    Variant::new(plan, stage, true, Aliasing::Disjoint),
+                    &stage.grid,
+                    Constants::default(),
+                )
             })
         });
         for key in keys {
@@ -155,9 +186,9 @@ impl Context {
         &self,
         variant: Variant,
         grid: &Grid,
-        frozen: bool,
+        constants: Constants,
     ) -> Result<Arc<Pipeline>, PipelineError> {
-        let key = Key::new(variant, grid, frozen);
+        let key = Key::new(variant, grid, constants);
         let slot = self.slot(key);
         let mut slot = lock(&slot);
         if let Some(pipeline) = &*slot {

@@ -12,7 +12,7 @@ use crate::plan::View;
 pub(super) fn declarations(variant: &Variant) -> String {
     let &Variant { view, packet, held, kernel, .. } = variant;
     let quad = if packet == 1 { "f32" } else { "vec4<f32>" };
-    let (quads, stats) = (variant.quads(), variant.stats());
+    let (quads, stats, ahead) = (variant.quads(), variant.stats(), variant.ahead());
     let planes = view == View::Planes;
     let stat = if planes { "f32" } else { quad };
     let (bits, any) = if stat == "f32" { ("u32", "s") } else { ("vec4<u32>", "s.x") };
@@ -30,6 +30,7 @@ pub(super) fn declarations(variant: &Variant) -> String {
          const QUAD_VALUES = {values}.0;\n\
          const PLANES = {planes};\n\
          const HELD = {held}u;\n\
+         const AHEAD = {ahead}u;\n\
          fn collapse(sum: Quad) -> Stat {{ return {collapsed}; }}\n\
          fn largest(quad: Quad) -> Stat {{ return {largest}; }}\n\
          fn any_of(s: Stat) -> f32 {{ return {any}; }}\n",

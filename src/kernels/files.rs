@@ -11,15 +11,15 @@ macro_rules! files {
 
 pub(crate) const FILES: &[File] = files! {
     "lib":
-        "bfloat16" "cursor" "float16" "halves" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
+        "ahead" "bfloat16" "cursor" "float16" "halves" "hold" "merge_splits" "packet" "params" "reduce" "save" "saved" "tile" "vectors";
     "epilogue":
-        "finished" "gelu" "gradient_at" "leaky_relu" "positive" "pre_activation" "relu" "residual" "residual_gradient"
+        "finished" "gelu" "gradient_before" "leaky_relu" "positive" "pre_activation" "relu" "residual" "residual_gradient"
         "sigmoid" "silu";
     "forward":
-        "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "gather_moments" "guard" "held_moments" "inverse_std"
+        "affine" "cached" "evaluate" "finalize" "finish" "finish_slot" "forward_packet" "gather_moments" "guard" "held_moments" "inverse_std"
         "moments" "normalize" "partial_moments" "persistent" "slice_moments" "split_moments" "transform_slice";
     "backward":
-        "cached_gradient" "finalize_gradients" "finish_gradient_slot" "finish_gradients" "frozen_gradient" "gradient"
+        "backward_packet" "cached_gradient" "finalize_gradients" "finish_gradient_slot" "finish_gradients" "frozen_gradient" "gradient"
         "gather_sums" "gradient_means" "input_gradient" "partial_sums" "persistent_gradient" "slice_sums" "split_sums"
         "standardize" "sums";
     "mask":

@@ -23,7 +23,7 @@ pub use context::{Context, ContextOptions};
 pub(crate) use fused::Fused;
 pub(crate) use params::Params;
 pub use pipeline::PipelineError;
-pub(crate) use pipeline::{Key, Pipeline};
+pub(crate) use pipeline::{Constants, Key, Pipeline};
 pub(crate) use role::Role;
 pub use sample::{pairs, pairwise};
 pub(crate) use table::Access;

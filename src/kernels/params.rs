@@ -27,7 +27,6 @@ pub(crate) struct Params {
     pub unbiased: f32,
     pub eps: f32,
     pub slope: f32,
-    pub accumulate_residual: u32,
     pub momentum: f32,
     pub number: u32,
 }

@@ -22,16 +22,28 @@ pub(crate) struct Key {
     pub variant: Variant,
     pub workgroup: u32,
     pub tile: u32,
-    /// Whether running statistics normalized, for kernels that write dx.
+    /// What is true of the step, for kernels that write gradients.
+    pub constants: Constants,
+}
+
+/// What a backward step fixes of its shaders' `override` constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Constants {
+    /// Whether running statistics normalized.
     pub frozen: bool,
+    /// Whether dz is added to what is there.
+    pub adds_residual: bool,
 }
 
 impl Key {
-    pub fn new(variant: Variant, grid: &Grid, frozen: bool) -> Self {
+    pub fn new(variant: Variant, grid: &Grid, step: Constants) -> Self {
         let row = variant.kernel.row();
         let reads_input = row.bindings.iter().any(|(bound, _)| *bound == Role::Input);
-        let frozen = frozen && reads_input && row.writes_gradients();
-        Self { variant, workgroup: grid.workgroup, tile: grid.tile, frozen }
+        let constants = Constants {
+            frozen: step.frozen && reads_input && row.writes_gradients(),
+            adds_residual: step.adds_residual && variant.fused.residual_gradient,
+        };
+        Self { variant, workgroup: grid.workgroup, tile: grid.tile, constants }
     }
 
     pub fn source(&self) -> String {
@@ -41,9 +53,9 @@ impl Key {
     /// Values of the shader's `override` constants.
     pub fn constants(&self) -> Vec<(&'static str, f64)> {
         let mut constants = vec![("WORKGROUP", self.workgroup.into()), ("TILE", self.tile.into())];
-        if self.frozen {
-            constants.push(("FROZEN", 1.0));
-        }
+        let Constants { frozen, adds_residual } = self.constants;
+        let switches = [("FROZEN", frozen), ("ADDS_RESIDUAL", adds_residual)];
+        constants.extend(switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| (name, 1.0)));
         constants
     }
 }
@@ -69,7 +81,8 @@ impl Pipeline {
             // SAFETY: no index of the shader is out of range, no divisor is zero, and every loop ends.
             // - Tensors: a `Cursor` begins inside a piece of the tensor or with nothing left, and an invocation with n left
             //   is n steps from the end of its slice; `prepare` binds exactly the piece's bytes after `params.first`
-            //   packets, which are fewer than the offset's granule has bytes; the packet divides both (frame.rs,
+            //   packets, which are fewer than the offset's granule has bytes; the persistent
+            //   path reads the packet at `params.first` for what it does not have, and an empty tensor has no such path; the packet divides both (frame.rs,
             //   binding.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
             // - Tensors of 16-bit values: the packet's index times its bytes is in the tensor as above, and elements are as
             //   long as a packet or divide it. A packet of one value is half of the word index / 2, which the bytes bound
@@ -90,7 +103,7 @@ impl Pipeline {
             //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do
             //   anything, and keeps the checks (above).
             // - Groups of a dispatch beyond params.groups return at once.
-            // - Held packets: indexed by i < HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
+            // - Held packets: indexed by i < HELD, or i + j with j < AHEAD, which divides HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
             //   STATS, since params.zero is 0.
             // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
             //   or of invocation + half < 2 · half ≤ WORKGROUP.

@@ -1,5 +1,6 @@
-//! Unrolls loops over the quads of a packet and over statistics. Drivers unroll them too, but not all in time: on Mesa's
-//! lavapipe, arrays that such a loop walks stay in memory, and training takes up to a third longer.
+//! Unrolls loops over packets that are loaded together, over the quads of a packet and over statistics. Drivers unroll them
+//! too, but not all in time: on Mesa's lavapipe, arrays that such a loop walks stay in memory, and training takes up to a
+//! third longer.
 
 /// Replaces each `for (var i = 0u; i < COUNT; i++) { body }` by `count` blocks with the body, where `i` is a number.
 pub(super) fn unroll(mut source: String, index: &str, count_name: &str, count: u32) -> String {

@@ -4,7 +4,7 @@ use super::fused::Fused;
 use super::role::Role;
 use super::sample::{pairwise, product};
 use super::table::Access;
-use crate::plan::{Grid, HELD, Kernel, Plan, Stage, Stored, View, packets};
+use crate::plan::{AHEAD, Grid, HELD, Kernel, Plan, Stage, Stored, View, packets};
 use crate::tensor::{Aliasing, StorageType};
 
 const ALIASINGS: [Aliasing; 4] =
@@ -126,6 +126,11 @@ impl Variant {
     /// Statistics that an invocation holds: one in planes, one for each quad in rows.
     pub fn stats(&self) -> u32 {
         if self.view == View::Planes { 1 } else { self.quads() }
+    }
+
+    /// Packets that are loaded before the first is used. One of 16 values takes several loads by itself.
+    pub fn ahead(&self) -> u32 {
+        if self.packet == 16 { 1 } else { AHEAD }
     }
 
     pub fn name(&self) -> String {

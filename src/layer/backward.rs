@@ -5,7 +5,7 @@ use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::Forward;
 use super::{Backward, BatchNorm, ForwardStep, PrepareError, Statistics, Step};
-use crate::kernels::{Params, Role};
+use crate::kernels::{Constants, Params, Role};
 use crate::plan::{Op, Plan, Work};
 use crate::tensor::{Bound, Tensor};
 
@@ -116,15 +116,20 @@ impl BatchNorm {
         let of_part = |work: Work| Work { op: part.unwrap_or(work.op), ..work };
         let tensors = self.backward_tensors(&forward, &backward, of_part, &other)?;
         let all = tensors.all().map(|(_, tensor)| tensor);
-        let plan = self.plan(tensors.work, forward.shape, all, backward.plan)?;
-        let frozen = forward.statistics == Statistics::Running;
+        let constants = Constants {
+            frozen: forward.statistics == Statistics::Running,
+            adds_residual: backward.accumulate_residual,
+        };
         let params = Params {
             accumulate: backward.accumulate.into(),
-            accumulate_residual: backward.accumulate_residual.into(),
             slope: forward.work.epilogue.activation.slope(),
             ..Params::new(self.features(), self.parameter_stride() as u32)
         };
-        let prepared = Prepared::new(self, plan, params, frozen, &tensors.bindings(forward.saved, &other))?;
+        let bindings = tensors.bindings(forward.saved, &other);
+        let prepared = self.planned(tensors.work, forward.shape, all, backward.plan, |plan| {
+            Prepared::new(self, plan, params, constants, &bindings)
+        })?;
+        drop(bindings);
         Ok(BackwardStep { prepared, gradients: tensors.gradients(), other, id: self.id })
     }
 

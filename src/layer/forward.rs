@@ -7,7 +7,7 @@ use super::mask::BoundMask;
 use super::prepared::Prepared;
 use super::saved::{Forward, Saved};
 use super::{BatchNorm, Evaluation, Guard, PrepareError, Statistics, Step, Training};
-use crate::kernels::{Params, Role};
+use crate::kernels::{Constants, Params, Role};
 use crate::plan::{Op, Plan, PlanRequest, Work};
 use crate::tensor::{Bound, BoundTensor, Shape, Tensor};
 
@@ -234,13 +234,15 @@ impl BatchNorm {
         let mask = training.mask.as_ref().map(|mask| mask.kind());
         let work = work.separate_vectors(!self.vectors.joint()).mask(mask);
         let tensors = self.forward_tensors(work, shape, training, (None, None), &vectors)?;
-        let plan = self.plan(work, shape, tensors.all().map(|(_, tensor)| tensor), training.plan)?;
         let params = Params {
             slope: training.activation.slope(),
             ..self.forward_params(statistics, matches!(work.op, Op::Training { update_running: true }))
         };
         let bindings = tensors.bindings(&vectors, saved.binding());
-        let prepared = Prepared::new(self, plan, params, statistics == Statistics::Running, &bindings)?;
+        let all = tensors.all().map(|(_, tensor)| tensor);
+        let prepared = self.planned(work, shape, all, training.plan, |plan| {
+            Prepared::new(self, plan, params, Constants::default(), &bindings)
+        })?;
         drop(bindings);
         Ok(ForwardStep { prepared, saved, statistics, vectors, tensors, id: self.id })
     }
@@ -256,6 +258,29 @@ impl BatchNorm {
         let mut ends: Vec<u64> = tensors.into_iter().flat_map(BoundTensor::ends).collect();
         ends.sort_unstable();
         Ok(Plan::with_ends(self.context.profile(), work, shape, &ends, request)?)
+    }
+
+    /// What is prepared by the plan for tensors in these ranges: the one that wisdom knows, where nothing is requested and it
+    /// fits.
+    pub(super) fn planned<'a>(
+        &self,
+        work: Work,
+        shape: Shape,
+        tensors: impl IntoIterator<Item = &'a BoundTensor>,
+        request: PlanRequest,
+        prepare: impl Fn(Plan) -> Result<Prepared, PrepareError>,
+    ) -> Result<Prepared, PrepareError> {
+        let tensors: Vec<&BoundTensor> = tensors.into_iter().collect();
+        let prepared = |request| self.plan(work, shape, tensors.iter().copied(), request).and_then(&prepare);
+        if request == PlanRequest::default() {
+            let known = self.context.request(work, shape);
+            // A plan that does not fit, or that the device refuses, is as none.
+            if let Some(known) = Some(known).filter(|known| *known != request).and_then(|k| prepared(k).ok())
+            {
+                return Ok(known);
+            }
+        }
+        prepared(request)
     }
 }
 

@@ -7,7 +7,7 @@ use super::bindings::{Source, ranges};
 use super::parts::step;
 use super::prepared::Prepared;
 use super::{Backward, BackwardStep, BatchNorm, FinalizeStep, ForwardStep, PrepareError, Step};
-use crate::kernels::{Params, Range, Role};
+use crate::kernels::{Constants, Params, Range, Role};
 use crate::plan::{MEANS_VECTORS, Op, Plan, PlanRequest, vector_stride};
 use crate::tensor::{Bound, Shape, Tensor, check_overlaps};
 
@@ -131,7 +131,7 @@ impl BatchNorm {
         let own = [(Role::Saved, finalized.saved.binding()), (Role::Means, means.binding())];
         let bindings =
             ranges(given).chain(own.map(|(role, binding)| (role, Source::Range(binding)))).collect();
-        let prepared = Prepared::new(self, plan, params, false, &bindings)?;
+        let prepared = Prepared::new(self, plan, params, Constants::default(), &bindings)?;
         drop(bindings);
         Ok(FinalizeGradientsStep { prepared, means, id: self.id })
     }

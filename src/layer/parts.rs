@@ -6,7 +6,7 @@ use super::bindings::{Source, ranges, tensors};
 use super::prepared::Prepared;
 use super::saved::Saved;
 use super::{BatchNorm, Evaluation, ForwardStep, Guard, Mask, PrepareError, Statistics, Step};
-use crate::kernels::{Params, Role};
+use crate::kernels::{Constants, Params, Role};
 use crate::plan::{Op, Plan, PlanError, PlanRequest, Work};
 use crate::tensor::{Shape, StorageType, Tensor, TensorBinding};
 
@@ -204,7 +204,7 @@ impl BatchNorm {
         let mask = mask.iter().map(|mask| (mask.role(), &mask.bound));
         let whole = mask.chain([(Role::Record, &record)]);
         let bindings = tensors([(Role::Input, &input)]).chain(ranges(whole)).collect();
-        Ok(MomentsStep { prepared: Prepared::new(self, plan, params, false, &bindings)? })
+        Ok(MomentsStep { prepared: Prepared::new(self, plan, params, Constants::default(), &bindings)? })
     }
 
     /// Prepares what comes between the moments of all parts and the normalization of each: saved statistics, and new
@@ -248,7 +248,7 @@ impl BatchNorm {
         let bindings = ranges(others.chain([(Role::Partials, &records)]))
             .chain([(Role::Saved, Source::Range(saved.binding()))])
             .collect();
-        let prepared = Prepared::new(self, plan, params, false, &bindings)?;
+        let prepared = Prepared::new(self, plan, params, Constants::default(), &bindings)?;
         drop(bindings);
         Ok(FinalizeStep { prepared, saved, statistics, id: self.id })
     }

@@ -7,7 +7,7 @@ use bytemuck::bytes_of;
 use super::bindings::{Bindings, Source, StageBindings, aliasing, entry, of, stage_bindings};
 use super::dispatch::{DispatchBinding, DispatchDescription};
 use super::{BatchNorm, PrepareError};
-use crate::kernels::{Context, Key, Params, Pipeline, Role, Uniform, Variant};
+use crate::kernels::{Constants, Context, Key, Params, Pipeline, Role, Uniform, Variant};
 use crate::plan::{MEANS_VECTORS, Plan, Stage, vector_stride};
 
 /// Bytes from one stage's parameters to the next: the largest alignment that WebGPU knows.
@@ -34,8 +34,7 @@ pub(super) struct Prepared {
     scratch: Option<wgpu::Buffer>,
     /// Where a mask is made of lengths.
     mask: Option<wgpu::Buffer>,
-    /// Whether running statistics normalized.
-    frozen: bool,
+    constants: Constants,
     dispatches: Vec<Ready>,
 }
 
@@ -44,7 +43,7 @@ impl Prepared {
         layer: &BatchNorm,
         plan: Plan,
         params: Params,
-        frozen: bool,
+        constants: Constants,
         bindings: &Bindings<'_>,
     ) -> Result<Self, PrepareError> {
         let context = layer.context.clone();
@@ -62,7 +61,7 @@ impl Prepared {
             label: layer.label.clone(),
             context,
             plan,
-            frozen,
+            constants,
             dispatches: Vec::new(),
         };
         prepared.bind(bindings)?;
@@ -79,7 +78,7 @@ impl Prepared {
             let joint = of(&bindings, Role::Layer).is_some();
             let aliasing = aliasing(&self.plan, stage, joint, &bindings);
             let variant = Variant::new(&self.plan, stage, joint, aliasing);
-            let pipeline = self.context.pipeline(variant, &stage.grid, self.frozen)?;
+            let pipeline = self.context.pipeline(variant, &stage.grid, self.constants)?;
             let groups = self.groups(i, &variant, &pipeline, &bindings);
             let described =
                 |(role, buffer): &(Role, _)| (*role, DispatchBinding::new(role.place(), buffer, &[]));
@@ -168,7 +167,7 @@ impl Prepared {
     pub fn dispatches(&self) -> Vec<DispatchDescription> {
         let describe = |(i, (stage, ready)): (usize, (&Stage, &Ready))| {
             let Stage { kernel, grid, workgroups: [x, y], .. } = *stage;
-            let key = Key::new(ready.variant, &grid, self.frozen);
+            let key = Key::new(ready.variant, &grid, self.constants);
             let params = DispatchBinding::new(
                 (0, 0),
                 &self.params(i),

@@ -143,7 +143,7 @@ fn buffers(work: &Work, path: Path) -> u32 {
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and
 /// Mesa 25 compiles loops for seconds that are unrolled for more than this.
-fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
+pub(super) fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
     profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet <= 32)
 }
 
@@ -191,10 +191,20 @@ fn all(
             let both = Traffic { reduced: work.reduced(), ..again };
             let held = Traffic { applied: 0, again: false, ..both };
             let cached = frames.iter().filter_map(Frame::cached).map(alone(Path::Cached, both));
-            let persistent = frames.iter().filter_map(Frame::persistent).map(alone(Path::Persistent, held));
+            let narrow = narrow(profile, work, shape, request);
+            let holding = frames.iter().chain(&narrow).filter_map(Frame::persistent);
+            let persistent = holding.map(alone(Path::Persistent, held));
             split.into_iter().chain(cached).chain(persistent).collect()
         }
     })
+}
+
+/// Frames of packets of four values: a software adapter may hold as many of these as of wider ones together ([`holds`]).
+fn narrow(profile: &DeviceProfile, work: Work, shape: Shape, request: PlanRequest) -> Vec<Frame> {
+    match (profile.simd(), request.packet) {
+        (Some(_), None) => Frame::all(profile, work, shape, request.packet(4)).unwrap_or_default(),
+        _ => Vec::new(),
+    }
 }
 
 fn cheapest(grids: &[Grid], cost: impl Fn(&Grid) -> f64) -> Option<(Grid, f64)> {

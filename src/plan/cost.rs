@@ -195,7 +195,29 @@ impl GpuCosts {
         latency: 700.0,
         invocations: 150_000.0,
     };
-    /// A GPU that shares the CPU's memory. Assumed likewise.
+    /// A GPU of Apple's M series, by Apple's technical specifications of the M2 and M3: 100 GB/s of memory, 8 MB of a
+    /// system-level cache, 10 cores of 2,048 invocations or more. Latency and dispatch are assumed.
+    pub const APPLE: Self = Self {
+        dispatch: 4000.0,
+        group: 2.0,
+        memory: 100.0,
+        cache: 300.0,
+        cached: 8e6,
+        latency: 600.0,
+        invocations: 20_000.0,
+    };
+    /// A phone's, by Qualcomm's and Arm's product briefs: four channels of LPDDR5X make up to 68 GB/s, of which two thirds
+    /// are assumed to reach the GPU; 4 MB of a system-level cache. The rest is assumed.
+    pub const PHONE: Self = Self {
+        dispatch: 15_000.0,
+        group: 10.0,
+        memory: 45.0,
+        cache: 100.0,
+        cached: 4e6,
+        latency: 700.0,
+        invocations: 6_000.0,
+    };
+    /// A GPU that shares the CPU's memory, which two channels of DDR5-5600 make 90 GB/s. The rest is assumed.
     pub const INTEGRATED: Self = Self {
         dispatch: 5000.0,
         group: 5.0,

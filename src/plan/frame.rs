@@ -4,10 +4,14 @@ use super::grid::{Grid, HELD};
 use super::{DeviceProfile, PlanError, PlanRequest, View, Work};
 use crate::tensor::{Shape, StorageType};
 
-/// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more), and those that an
-/// invocation needs beside the values it holds.
+/// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more).
 const REGISTERS: u32 = 1 << 16;
-const REGISTERS_FOR_THE_REST: u32 = 40;
+/// Registers that an invocation needs beside the values it holds, and beside for each statistic: `make isa` shows both.
+const REGISTERS_FOR_THE_REST: u32 = 72;
+const REGISTERS_PER_STATISTIC: u32 = 12;
+
+/// Packets that a GPU's kernels load before they use the first.
+pub(crate) const AHEAD: u32 = 4;
 
 /// Mesa 22.3's lavapipe stops an invocation's loops after 65,535 iterations in all, without a word.
 const MAX_ITERATIONS: u64 = 65_000;
@@ -54,11 +58,12 @@ impl Frame {
                 ));
             }
             (None, Some(simd)) => simd.min(max),
-            // Not more invocations than there is to load, but full subgroups.
+            // Not more invocations than there is to load, but full subgroups, and at least 64: one of Apple's compilers
+            // is wrong at 32.
             (None, None) => {
                 let loads =
                     shape.elements() / per_packet / if view == View::Planes { u64::from(slots) } else { 1 };
-                (loads.min(256) as u32).next_power_of_two().clamp(32, 256).min(max)
+                (loads.min(256) as u32).next_power_of_two().clamp(64, 256).min(max)
             }
         };
         if request.splits == Some(0) {
@@ -132,12 +137,22 @@ impl Frame {
         workgroups.flat_map(|size| held.clone().map(move |held| (size, held))).find_map(
             |(workgroup, held)| {
                 let mask = u32::from(self.work.mask.is_some());
-                let values = held * (self.packet * self.work.held() + mask);
-                let registers = workgroup * (values + REGISTERS_FOR_THE_REST);
+                let values = held * (self.packet * self.work.held() + mask) + self.loaded_beside();
+                let statistics = if self.view == View::Rows { self.packet } else { 1 };
+                let rest = REGISTERS_FOR_THE_REST + statistics * REGISTERS_PER_STATISTIC;
+                let registers = workgroup * (values + rest);
                 let grid = Self { workgroup, ..*self }.grid(1);
                 (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })
             },
         )
+    }
+
+    /// Registers for what an invocation of the persistent path loads beside what it holds: packets of the residual, and the
+    /// words that 16-bit values stand in.
+    fn loaded_beside(&self) -> u32 {
+        let residual = if self.work.epilogue.residual { AHEAD * self.packet } else { 0 };
+        let words = if self.work.storage.is_half() { AHEAD * self.packet / 2 } else { 0 };
+        residual + words
     }
 
     /// Grids of about as many workgroups as each number says, or of as many splits as are requested.
@@ -232,8 +247,8 @@ fn tiles_of(
             let wider = [2, 4, 8].map(|times| times * workgroup).into_iter().filter(|&w| w <= row.min(max));
             wider.chain([workgroup]).map(|workgroup| (workgroup, row.min(workgroup))).collect()
         }
-        // 128 bytes side by side make full use of a memory transaction.
-        (View::Rows, None) => vec![(workgroup, row.min(128 / packet_bytes).min(workgroup))],
+        // 512 bytes side by side: a subgroup's loads of 16 bytes are whole memory transactions.
+        (View::Rows, None) => vec![(workgroup, row.min(512 / packet_bytes).min(workgroup))],
     }
 }
 

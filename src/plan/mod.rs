@@ -15,6 +15,8 @@ mod request;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod tuning;
+mod wisdom;
 mod work;
 
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub use epilogue::{
     Activation, ActivationError, CustomActivation, Epilogue, PreActivation, ResidualGradient,
 };
 pub use error::PlanError;
-pub(crate) use frame::packets;
+pub(crate) use frame::{AHEAD, packets};
 pub(crate) use grid::{Grid, HELD};
 pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
@@ -35,6 +37,9 @@ pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{
     MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
 };
+pub(crate) use tuning::Search;
+pub(crate) use wisdom::Key;
+pub use wisdom::{ParseWisdomError, Wisdom, WisdomEntry};
 pub(crate) use work::Stored;
 pub use work::{MaskKind, Work};
 

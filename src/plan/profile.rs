@@ -45,7 +45,8 @@ impl DeviceProfile {
         half_access: false,
     };
 
-    /// The profile of a device: its limits, and the costs of its adapter's class. Where nothing is known of the adapter, as
+    /// The profile of a device: its limits, and the costs of its adapter's class, a discrete, integrated, Apple or phone GPU
+    /// or a software adapter. Where nothing is known of the adapter, as
     /// in browsers, the costs are those of an integrated GPU.
     pub fn of(device: &wgpu::Device) -> Self {
         let (limits, info) = (device.limits(), device.adapter_info());
@@ -55,7 +56,9 @@ impl DeviceProfile {
                 ..SoftwareCosts::LAVAPIPE
             }),
             wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => Costs::Gpu(GpuCosts::DISCRETE),
-            wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => Costs::Gpu(GpuCosts::INTEGRATED),
+            wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => {
+                Costs::Gpu(shared_memory(&info.name))
+            }
         };
         Self {
             costs,
@@ -165,9 +168,28 @@ impl Display for DeviceProfile {
     }
 }
 
+/// Costs of a GPU that shares the CPU's memory, by the adapter's name.
+fn shared_memory(name: &str) -> GpuCosts {
+    let is = |names: &[&str]| names.iter().any(|part| name.contains(part));
+    match () {
+        _ if is(&["Apple M"]) => GpuCosts::APPLE,
+        _ if is(&["Adreno", "Mali", "Immortalis", "PowerVR", "Xclipse", "Apple A"]) => GpuCosts::PHONE,
+        _ => GpuCosts::INTEGRATED,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn adapters_that_share_memory_have_classes() {
+        assert_eq!(shared_memory("Apple M2 Pro"), GpuCosts::APPLE);
+        assert_eq!(shared_memory("Adreno (TM) 740"), GpuCosts::PHONE);
+        assert_eq!(shared_memory("Mali-G78"), GpuCosts::PHONE);
+        assert_eq!(shared_memory("Intel(R) Iris(R) Xe Graphics"), GpuCosts::INTEGRATED);
+        assert_eq!(shared_memory(""), GpuCosts::INTEGRATED);
+    }
 
     #[test]
     fn folded_dispatches_are_balanced() {

@@ -15,17 +15,19 @@ fn a_few_values_per_feature_are_persistent() {
 
 #[test]
 fn larger_workgroups_hold_larger_features() {
-    let (shape, backward) =
-        (Shape::channels_first(32, 512, &[28, 28]), Op::Backward { reduce: true, apply: true });
-    let plan = |size, op| {
+    let plan = |size, planes: [u32; 2], op| {
         let profile = DeviceProfile { max_workgroup: size, ..DeviceProfile::discrete() };
+        let shape = Shape::channels_first(32, 512, &planes);
         Plan::new(&profile, op, shape, PlanRequest::default()).unwrap()
     };
-    assert_eq!(plan(256, TRAINING).path(), Path::Cached);
-    let held = plan(1024, TRAINING);
-    assert_eq!((held.path(), held.workgroup(), held.stages[0].grid.held), (Path::Persistent, 512, 16));
-    // Backward would hold twice as much.
-    assert_eq!(plan(1024, backward).path(), Path::Cached);
+    let backward = Op::Backward { reduce: true, apply: true };
+    for op in [TRAINING, backward] {
+        assert_ne!(plan(256, [15, 15], op).path(), Path::Persistent);
+        let held = plan(1024, [15, 15], op);
+        assert_eq!((held.path(), held.workgroup(), held.stages[0].grid.held), (Path::Persistent, 512, 16));
+        // 16 packets of four values take 192 registers of each invocation.
+        assert_ne!(plan(1024, [28, 28], op).path(), Path::Persistent);
+    }
 }
 
 #[test]

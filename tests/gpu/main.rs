@@ -53,4 +53,5 @@ mod storage;
 mod storage_coverage;
 mod storage_parity;
 mod synchronized;
+mod tuning;
 mod virtual_batches;
