@@ -10,7 +10,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = dirname(here);
 const target = resolve(process.argv[2] ?? join(root, 'target'));
 const out = join(target, 'web');
-const MOST = 250_000; // bytes of the .wasm, gzipped
+const MOST = 320_000; // bytes of the .wasm, gzipped: growth is to be noticed
 // What every browser with WebGPU has.
 const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'].map((name) => `--enable-${name}`);
 
