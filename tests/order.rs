@@ -157,17 +157,29 @@ fn padding_is_replaced_before_it_is_used() {
         let count = |text: &str| source.matches(text).count();
         let calls = |function: &str| count(&format!("{function}(")) - count(&format!("fn {function}("));
         // Each tensor that is written, and in backward each that is added up.
-        assert_eq!(calls("store_y"), count("store_y(cursor.index, only_valid("), "{name}");
-        assert_eq!(calls("store_dx"), count("store_dx(cursor.index, only_valid("), "{name}");
-        if source.contains("fn segment_sums(") || name.starts_with("persistent_gradient") {
-            assert!(count("only_valid(gradient_at(") >= 1, "{name}");
-            assert_eq!(calls("gradient_at"), count("only_valid(gradient_at("), "{name}");
-            assert!(count("only_valid(standardized(x, ") == 1, "{name}");
+        let stored = |function: &str| {
+            ["packet", "cursor"]
+                .map(|of| count(&format!("{function}({of}.index, only_valid(")))
+                .iter()
+                .sum::<usize>()
+        };
+        assert_eq!(calls("store_y"), stored("store_y"), "{name}");
+        assert_eq!(calls("store_dx"), stored("store_dx"), "{name}");
+        if source.contains("fn segment_sums(") {
+            let add = body(&name, &source, "add_gradient");
+            in_order(&name, add, &["dy = valid_gradient(", "xhat = only_valid(standardized(packet.x, "]);
+            assert_eq!(count("return only_valid(gradient_before("), 1, "{name}");
+        }
+        let replaced = count("only_valid(gradient_before(") + count("only_valid(gradient, valid[n])");
+        assert_eq!(calls("gradient_before"), replaced, "{name}");
+        if name.starts_with("persistent_gradient") {
+            let held = count("only_valid(standardized(xs[n], ");
+            assert!(held >= 1 && held == count("only_valid(gradient, valid[n])"), "{name}");
         }
         // Deviations, of each quad of a packet; of what is held, first from a value among them, then from their mean.
         let quads = [("_x16", 4), ("_x8", 2)].into_iter().find(|(packet, _)| name.contains(packet));
         let quads = quads.map_or(1, |(_, quads)| quads);
-        for (function, times) in [("segment_moments", 1), ("held_moments", 2)] {
+        for (function, times) in [("add_deviations", 1), ("held_moments", 2)] {
             if source.contains(&format!("fn {function}(")) {
                 let text = body(&name, &source, function);
                 let deviations = text.matches("+= where_valid(").count()
