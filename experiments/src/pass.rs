@@ -22,7 +22,7 @@ pub struct Pass {
     /// The loss of each slot, and for the cross-entropy how many answers were right (u32).
     pub losses: Tensor,
     pub correct: Tensor,
-    /// Gradients, in the order of [`Network::parameters`].
+    /// Gradients, in the order of [`Network::parameters`](crate::network::Network::parameters).
     pub gradients: Vec<Tensor>,
     pub(crate) step: wgpu::Buffer,
     pub(crate) forward: Vec<Work>,
