@@ -10,7 +10,7 @@ for (const plans of ['Gpu', 'Software']) {
       await trained(page, 1);
       await page.select('#plans', plans);
       await page.click('#check');
-      await page.waitForFunction(() => window.page.evidence, { timeout: 200_000 });
+      await page.waitForFunction(() => window.page.evidence, { timeout: 600_000 });
       const verdicts = await page.evaluate(() => window.page.evidence);
       assert.equal(verdicts.length, 68);
       const wrong = verdicts.filter(({ passed }) => !passed);
