@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures wgpu-batchnorm on this machine in less than ten minutes, and writes report.md and report.json. Needs bash, awk and
+# Measures wgpu-batchnorm on this machine, and writes report.md and report.json. Needs bash, awk and
 # a Vulkan driver; where the loader (libvulkan.so.1) is missing, it unpacks its own.
 #
 #     ./measure.sh [--quick]    --quick only shows that everything runs
