@@ -67,6 +67,13 @@ impl Spec {
         }
     }
 
+    /// Whether nothing is fused into float32 kernels of packets that a GPU loads ahead.
+    fn is_plain(&self) -> bool {
+        let fused = self.epilogue != Epilogue::default() || self.mask.is_some() || self.flag.is_some();
+        let planned = self.plan.packet.is_some_and(|packet| packet < 16);
+        planned && !fused && !self.gpu && !self.pieces && self.storage == StorageType::Float32
+    }
+
     pub fn name(&self) -> String {
         let Self { work, extent, placement, plan, storage, half_access, own_vectors, gpu, .. } = self;
         let Extent { outer, features, inner } = extent;
@@ -276,5 +283,9 @@ pub fn all() -> Vec<Spec> {
             all.push(frame.spec(Work::Training, Some(path), Placement::Separate));
         }
     }
+    // With packets loaded ahead, as only plans for a GPU have them.
+    let ahead: Vec<Spec> =
+        all.iter().filter(|spec| spec.is_plain()).map(|spec| Spec { gpu: true, ..*spec }).collect();
+    all.extend(ahead);
     all
 }
