@@ -43,19 +43,10 @@ fn persistent_gradient(
             let gradient = gradient_before(xs[n], dys[n], kept[j], &affines);
             dy[n] = packet_if(n < start.left, only_valid(gradient, valid[n]));
             xhat[n] = packet_if(n < start.left, only_valid(standardized(xs[n], &standardizes), valid[n]));
-            for (var k = 0u; k < QUADS; k++) {
-                added.dy[k] += dy[n][k];
-                added.dy_xhat[k] += dy[n][k] * xhat[n][k];
-            }
+            add_products(&added, dy[n], xhat[n]);
         }
     }
-    var dy_sums = added.dy;
-    var dy_xhat_sums = added.dy_xhat;
-    var mine = Items();
-    for (var s = 0u; s < STATS; s++) {
-        mine[s] = Sums(total(&dy_sums, s), total(&dy_xhat_sums, s));
-    }
-    var sums = reduce(invocation, mine);
+    var sums = reduce(invocation, added_items(added));
     var gradients = finish_gradient_slot(invocation, slot, &sums);
     cursor = start;
     for (var i = 0u; i < HELD; i++) {

@@ -9,18 +9,33 @@ struct PacketSums {
     dy_xhat: Packet,
 }
 
+fn add_products(sums: ptr<function, PacketSums>, dy: Packet, xhat: Packet) {
+    for (var k = 0u; k < QUADS; k++) {
+        (*sums).dy[k] += dy[k];
+        (*sums).dy_xhat[k] += dy[k] * xhat[k];
+    }
+}
+
+// What an invocation has added up.
+fn added_items(sums: PacketSums) -> Items {
+    var dy_sums = sums.dy;
+    var dy_xhat_sums = sums.dy_xhat;
+    var items = Items();
+    for (var s = 0u; s < STATS; s++) {
+        items[s] = Sums(total(&dy_sums, s), total(&dy_xhat_sums, s));
+    }
+    return items;
+}
+
 fn add_gradient(
     sums: ptr<function, PacketSums>,
     packet: BackwardPacket,
     standardizes: ptr<function, Standardizes>,
     affines: ptr<function, Affines>,
 ) {
-    var dy = valid_gradient(packet, affines);
-    var xhat = only_valid(standardized(packet.x, standardizes), packet.valid);
-    for (var k = 0u; k < QUADS; k++) {
-        (*sums).dy[k] += dy[k];
-        (*sums).dy_xhat[k] += dy[k] * xhat[k];
-    }
+    let dy = valid_gradient(packet, affines);
+    let xhat = only_valid(standardized(packet.x, standardizes), packet.valid);
+    add_products(sums, dy, xhat);
 }
 
 fn segment_sums(
@@ -46,13 +61,7 @@ fn segment_sums(
         }
     }
     (*cursor).left -= packets;
-    var dy_sums = sums.dy;
-    var dy_xhat_sums = sums.dy_xhat;
-    var segment = Items();
-    for (var s = 0u; s < STATS; s++) {
-        segment[s] = Sums(total(&dy_sums, s), total(&dy_xhat_sums, s));
-    }
-    return segment;
+    return added_items(sums);
 }
 
 fn slice_sums(

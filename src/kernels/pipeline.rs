@@ -2,10 +2,9 @@
 
 use super::compose;
 use super::device::DeviceError;
-use super::role::Role;
 use super::table::{Access, Entry};
 use super::variant::Variant;
-use crate::plan::Grid;
+use crate::plan::{Grid, Kernel};
 
 /// A pipeline that the device would not build.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,10 +44,9 @@ pub(crate) struct Constants {
 
 impl Key {
     pub fn new(variant: Variant, grid: &Grid, step: Constants) -> Self {
-        let row = variant.kernel.row();
-        let reads_input = row.bindings.iter().any(|(bound, _)| *bound == Role::Input);
+        let always = variant.kernel == Kernel::FrozenGradient;
         let constants = Constants {
-            frozen: step.frozen && reads_input && row.writes_gradients(),
+            frozen: variant.kernel.row().writes_gradients() && (step.frozen || always),
             adds_residual: step.adds_residual && variant.fused.residual_gradient,
         };
         Self { variant, workgroup: grid.workgroup, tile: grid.tile, constants }
