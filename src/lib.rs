@@ -23,6 +23,8 @@ pub use layer::{
 };
 #[doc(hidden)]
 pub use layer::{DispatchBinding, DispatchDescription};
+#[doc(hidden)]
+pub use plan::Holding;
 pub use plan::{
     Activation, ActivationError, Costs, CustomActivation, DeviceProfile, Epilogue, GpuCosts, MaskKind, Op,
     ParsePlanError, ParseWisdomError, Path, Plan, PlanError, PlanRequest, PreActivation, ResidualGradient,

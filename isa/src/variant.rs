@@ -1,5 +1,7 @@
 //! What a shader's name says, as far as rules and grids depend on it.
 
+use wgpu_batchnorm::{Holding, StorageType, View};
+
 /// How a kernel goes over its tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Way {
@@ -21,11 +23,7 @@ pub struct Variant {
     pub way: Way,
     /// Tensors that its last loop reads, at least.
     pub tensors: usize,
-    pub rows: bool,
     pub masked: bool,
-    pub residual: bool,
-    /// Whether values have 16 bits.
-    pub halves: bool,
     /// Bytes of a load, in the tensor's storage.
     pub load: u32,
     pub workgroup: u32,
@@ -39,10 +37,11 @@ impl Variant {
     /// The variant with this name; nothing for one that no plan for a GPU has.
     pub fn of_gpu(name: &str) -> Option<Self> {
         let packet: u32 = number_after(name, "_x")?;
-        let of_value = if name.contains("_f16") || name.contains("_bf16") { 2 } else { 4 };
+        let halves = name.contains("_f16") || name.contains("_bf16");
+        let storage = if halves { StorageType::Float16 } else { StorageType::Float32 };
         let (rows, planes) = (name.contains("_rows"), name.contains("_planes"));
         let sees = rows || planes;
-        let load = packet * of_value;
+        let load = packet * storage.bytes() as u32;
         let widest = load == 16 || packet == 1;
         let (way, tensors) = match name.split("_planes").next()?.split("_rows").next()? {
             "split_moments" => (Way::Reduces, 1),
@@ -64,22 +63,18 @@ impl Variant {
             (false, _) => 32 / packet,
         };
         let (masked, residual) = (name.contains("_masked"), name.contains("_residual"));
-        let halves = of_value == 2;
-        let variant = Self { way, tensors, rows, masked, residual, halves, load, workgroup: 256, tile };
+        let view = if rows { View::Rows } else { View::Planes };
+        let fits = match way {
+            Way::Holds(held) => {
+                let tensors = tensors as u32;
+                Holding { view, packet, held, tensors, masked, residual, storage }.registers() <= 256
+            }
+            _ => true,
+        };
         // What software adapters run.
         let by_one = name.contains("_by_one");
-        let planned = !by_one && (!sees || widest) && variant.registers(packet) <= 256;
-        planned.then_some(variant)
-    }
-}
-
-impl Variant {
-    /// Registers that a plan for the persistent path counts with: src/plan/frame.rs.
-    fn registers(&self, packet: u32) -> u32 {
-        let Way::Holds(held) = self.way else { return 0 };
-        let statistics = if self.rows { packet } else { 1 };
-        let beside = 4 * packet * u32::from(self.residual) + if self.halves { 2 * packet } else { 0 };
-        held * (packet * self.tensors as u32 + u32::from(self.masked)) + beside + 72 + 12 * statistics
+        let planned = !by_one && (!sees || widest) && fits;
+        planned.then_some(Self { way, tensors, masked, load, workgroup: 256, tile })
     }
 }
 

@@ -1,14 +1,9 @@
 //! What is fixed of a grid before the number of workgroups is: the view, the packet, the workgroup and its tile.
 
 use super::grid::{Grid, HELD};
+use super::registers::{Holding, REGISTERS};
 use super::{DeviceProfile, PlanError, PlanRequest, View, Work};
 use crate::tensor::{Shape, StorageType};
-
-/// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more).
-const REGISTERS: u32 = 1 << 16;
-/// Registers that an invocation needs beside the values it holds, and beside for each statistic: `make isa` shows both.
-const REGISTERS_FOR_THE_REST: u32 = 72;
-const REGISTERS_PER_STATISTIC: u32 = 12;
 
 /// Packets that a GPU's kernels load before they use the first.
 pub(crate) const AHEAD: u32 = 4;
@@ -136,23 +131,24 @@ impl Frame {
         let held = HELD.into_iter().filter(|&held| self.held.is_none_or(|fixed| fixed == held));
         workgroups.flat_map(|size| held.clone().map(move |held| (size, held))).find_map(
             |(workgroup, held)| {
-                let mask = u32::from(self.work.mask.is_some());
-                let values = held * (self.packet * self.work.held() + mask) + self.loaded_beside();
-                let statistics = if self.view == View::Rows { self.packet } else { 1 };
-                let rest = REGISTERS_FOR_THE_REST + statistics * REGISTERS_PER_STATISTIC;
-                let registers = workgroup * (values + rest);
+                let registers = workgroup * self.holding(held).registers();
                 let grid = Self { workgroup, ..*self }.grid(1);
                 (grid.loads() <= held.into() && registers <= REGISTERS).then_some(Grid { held, ..grid })
             },
         )
     }
 
-    /// Registers for what an invocation of the persistent path loads beside what it holds: packets of the residual, and the
-    /// words that 16-bit values stand in.
-    fn loaded_beside(&self) -> u32 {
-        let residual = if self.work.epilogue.residual { AHEAD * self.packet } else { 0 };
-        let words = if self.work.storage.is_half() { AHEAD * self.packet / 2 } else { 0 };
-        residual + words
+    fn holding(&self, held: u32) -> Holding {
+        let Self { view, packet, work, .. } = *self;
+        Holding {
+            view,
+            packet,
+            held,
+            tensors: work.held(),
+            masked: work.mask.is_some(),
+            residual: work.epilogue.residual,
+            storage: work.storage,
+        }
     }
 
     /// Grids of about as many workgroups as each number says, or of as many splits as are requested.

@@ -11,6 +11,7 @@ mod grid;
 mod op;
 mod pieces;
 mod profile;
+mod registers;
 mod request;
 mod stage;
 #[cfg(test)]
@@ -31,6 +32,8 @@ pub(crate) use grid::{Grid, HELD};
 pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
+#[doc(hidden)]
+pub use registers::Holding;
 pub use request::{ParsePlanError, PlanRequest};
 pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{

@@ -17,7 +17,6 @@ pub(super) enum Waits {
     /// Others go on: the executor, or the browser.
     Yields,
     /// Nothing.
-    #[cfg_attr(not(feature = "headless"), allow(dead_code))]
     Blocks,
 }
 
