@@ -8,7 +8,7 @@
 // Bindings: 0 Step, 4 left, 5 right, 6 sums.
 // Dispatch: 1 workgroup of 256 invocations, each on every 256th value.
 //
-// Preceded by step.wgsl.
+// Preceded by step.wgsl and sum.wgsl.
 
 @group(0) @binding(0) var<uniform> now: Step;
 @group(0) @binding(1) var<storage, read> origin: array<f32>;
@@ -25,8 +25,6 @@ fn move_along(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-var<workgroup> partials: array<f32, 256>;
-
 @compute @workgroup_size(256)
 fn distance_squared(@builtin(local_invocation_index) invocation: u32) {
     var sum = 0.0;
@@ -34,14 +32,8 @@ fn distance_squared(@builtin(local_invocation_index) invocation: u32) {
         let difference = left[i] - right[i];
         sum += difference * difference;
     }
-    partials[invocation] = sum;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if invocation < half {
-            partials[invocation] += partials[invocation + half];
-        }
-    }
+    let all = workgroup_sum(invocation, sum);
     if invocation == 0u {
-        sums[now.slot] += partials[0];
+        sums[now.slot] += all;
     }
 }

@@ -1,13 +1,11 @@
 // The sum of the squares of values, for the norm of a gradient.
 //
 // Bindings: 0 which of the sums to write, 1 the values, 2 the sums.
-// Dispatch: 1 workgroup of 256 invocations, each on every 256th value.
+// Dispatch: 1 workgroup of 256 invocations, each on every 256th value. Preceded by sum.wgsl.
 
 @group(0) @binding(0) var<uniform> slot: u32;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 @group(0) @binding(2) var<storage, read_write> sums: array<f32>;
-
-var<workgroup> partials: array<f32, 256>;
 
 @compute @workgroup_size(256)
 fn squares(@builtin(local_invocation_index) invocation: u32) {
@@ -15,14 +13,8 @@ fn squares(@builtin(local_invocation_index) invocation: u32) {
     for (var i = invocation; i < arrayLength(&values); i += 256u) {
         sum += values[i] * values[i];
     }
-    partials[invocation] = sum;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if invocation < half {
-            partials[invocation] += partials[invocation + half];
-        }
-    }
+    let all = workgroup_sum(invocation, sum);
     if invocation == 0u {
-        sums[slot] = partials[0];
+        sums[slot] = all;
     }
 }

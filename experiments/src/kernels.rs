@@ -9,13 +9,13 @@ use testkit::kernel::{self, Dispatch};
 use wgpu_batchnorm::wgpu::{self, BufferBinding, util::DeviceExt as _};
 
 macro_rules! kernel {
-    ($file:literal) => {
-        ($file, include_str!(concat!("../shaders/", $file)))
-    };
-    (step, $file:literal) => {
+    ($file:literal $(, after $before:literal)*) => {
         (
             $file,
-            concat!(include_str!("../shaders/step.wgsl"), "\n", include_str!(concat!("../shaders/", $file))),
+            concat!(
+                $(include_str!(concat!("../shaders/", $before)), "\n",)*
+                include_str!(concat!("../shaders/", $file))
+            ),
         )
     };
 }
@@ -26,14 +26,14 @@ pub const SOURCES: [(&str, &str); 12] = [
     kernel!("column_sum.wgsl"),
     kernel!("relu.wgsl"),
     kernel!("sigmoid.wgsl"),
-    kernel!(step, "mse.wgsl"),
-    kernel!(step, "cross_entropy.wgsl"),
-    kernel!(step, "gather.wgsl"),
-    kernel!(step, "sgd.wgsl"),
-    kernel!(step, "noise.wgsl"),
-    kernel!(step, "probe.wgsl"),
+    kernel!("mse.wgsl", after "step.wgsl", after "sum.wgsl"),
+    kernel!("cross_entropy.wgsl", after "step.wgsl"),
+    kernel!("gather.wgsl", after "step.wgsl"),
+    kernel!("sgd.wgsl", after "step.wgsl"),
+    kernel!("noise.wgsl", after "step.wgsl"),
+    kernel!("probe.wgsl", after "step.wgsl", after "sum.wgsl"),
     kernel!("histogram.wgsl"),
-    kernel!("squares.wgsl"),
+    kernel!("squares.wgsl", after "sum.wgsl"),
 ];
 
 /// Intervals of a histogram; BINS in histogram.wgsl.
