@@ -7,7 +7,7 @@ files=$(cargo package -p wgpu-batchnorm --list "$@")
 for file in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE src/lib.rs; do
   grep -qxF "$file" <<< "$files" || { echo "the package lacks $file" >&2; exit 1; }
 done
-if grep -E '^(\.ci|scripts|experiments|peers|burn|mpi|web|testkit|tests/data|examples/data)/' <<< "$files"; then
+if grep -E '^(\.ci|scripts|experiments|peers|burn|isa|mpi|web|testkit|tests/data|examples/data)/' <<< "$files"; then
   echo 'the package holds the files above, which are for development only' >&2
   exit 1
 fi
