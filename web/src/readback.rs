@@ -19,7 +19,7 @@ impl Readback {
         sources: &[Tensor],
         before: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Vec<Vec<u32>>> {
-        let staging = self.staging(gpu, sources.iter().map(|source| bytes(source)).sum());
+        let staging = self.staging(gpu, sources.iter().map(bytes).sum());
         gpu.submit(|encoder| {
             before(encoder);
             let mut end = 0;
