@@ -176,10 +176,11 @@ function wire() {
   $('bench').addEventListener('click', () => gather(() => evidence.measureSpeed(page.adapter.fallback ? 2 : 32)));
   window.addEventListener('hashchange', () => {
     const settings = fromHash(location.hash);
-    if (settings) {
-      form.show(settings);
-      start();
-    }
+    if (!settings) return;
+    form.show(settings);
+    start();
+    // Links to settings stand below.
+    $('lab').scrollIntoView();
   });
   window.addEventListener('resize', () => page.training && drawViews(page.training, page.settings, recordedLosses(page.settings)));
   setInterval(watchDevice, 500);
