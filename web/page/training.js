@@ -5,9 +5,9 @@ import { Curve } from './curve.js';
 // Milliseconds that a turn may take, for sixty frames a second to stay.
 const TURN = 12;
 const MOST_STEPS = 500;
-// Milliseconds between two measurements, and how many times what one takes, on slow devices.
-const MEASURE = 250;
-const SPARE = 4;
+// Milliseconds between two measurements: four times what one takes, but no less and no more than this.
+const SOONEST = 250;
+const LATEST = 2000;
 // Losses that are kept as they are, beside the curve.
 const FIRST = 301;
 
@@ -88,7 +88,7 @@ export class Training {
     this.steps += turn.losses(0).length;
     if (turn.measured()) {
       this.#measured(turn);
-      this.#nextMeasured = start + time + Math.max(MEASURE, SPARE * time);
+      this.#nextMeasured = start + time + Math.min(LATEST, Math.max(SOONEST, 4 * time));
     } else if (steps > 0) {
       this.#adapt(steps, time);
     }
