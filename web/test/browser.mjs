@@ -9,7 +9,7 @@ export const OUT = process.env.WEB_OUT ?? join(import.meta.dirname, '../../targe
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 // Debian's Chromium offers WebGPU on Linux only so.
 const WEBGPU = '--enable-unsafe-webgpu';
-const PATIENCE = 120_000;
+const PATIENCE = 240_000;
 // Networks that compile and train in little time.
 export const SMALL = '#learn=regression&depth=1&width=16&batch=16';
 
