@@ -19,7 +19,7 @@ const server = () => (shared.server ??= serve(OUT));
 const browser = (webgpu) => (shared[webgpu ? 'with' : 'without'] ??= puppeteer.launch({
   executablePath: CHROMIUM,
   headless: true,
-  protocolTimeout: 300_000,
+  protocolTimeout: 400_000,
   args: ['--no-sandbox', ...(webgpu ? [WEBGPU] : [])],
 }));
 after(async () => {

@@ -9,7 +9,7 @@ export const testReferenceFiles = (plans) =>
     withPage({ hash: SMALL }, async (page) => {
       await trained(page, 1);
       await page.select('#plans', plans);
-      const verdicts = await evidence(page, '#check', 300_000);
+      const verdicts = await evidence(page, '#check', 400_000);
       assert.equal(verdicts.length, 68);
       assert.equal(new Set(verdicts.map(({ name }) => name)).size, 68);
       assert.deepEqual(verdicts.filter(({ passed }) => !passed), []);
