@@ -24,7 +24,7 @@ pub fn sample() -> &'static [Vec<usize>] {
     })
 }
 
-fn check(choices: &Vec<usize>) {
+fn check(choices: &[usize]) {
     let ask = ask(choices);
     Asked::new_in(webgpu(), ask).unwrap_or_else(|error| panic!("{ask:?}: {error}")).check();
 }
@@ -42,7 +42,7 @@ fn covering() -> impl Iterator<Item = &'static Vec<usize>> {
 
 #[test]
 fn every_choice_runs() {
-    covering().for_each(check);
+    covering().for_each(|choices| check(choices));
     for (dimension, size) in SIZES.into_iter().enumerate() {
         let missing = (0..size).find(|choice| covering().all(|choices| choices[dimension] != *choice));
         assert_eq!(missing, None, "of dimension {dimension}");
@@ -53,7 +53,7 @@ fn every_choice_runs() {
 #[ignore = "exhaustive: make exhaustive"]
 fn every_two_choices_run() {
     assert!((36..80).contains(&sample().len()), "{} combinations", sample().len());
-    sample().iter().for_each(check);
+    sample().iter().for_each(|choices| check(choices));
 }
 
 /// Two choices that meet in none of the sample are possible together in none of thousands of others.
