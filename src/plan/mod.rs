@@ -36,6 +36,8 @@ pub use profile::DeviceProfile;
 #[doc(hidden)]
 pub use registers::Holding;
 pub use request::{ParsePlanError, PlanRequest};
+#[cfg(test)]
+pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{
     MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
 };
