@@ -18,7 +18,7 @@ struct Options {
     /// All experiments with all seeds.
     #[arg(long)]
     full: bool,
-    /// A minimum of steps that still shows the effect.
+    /// All experiments with a minimum of steps, to see that they work.
     #[arg(long, conflicts_with = "full")]
     short: bool,
     /// These experiments only, separated by commas.
@@ -46,7 +46,7 @@ impl Options {
 
     fn wants(&self, experiment: &Experiment) -> bool {
         if self.only.is_empty() {
-            return experiment.scope <= self.scope();
+            return experiment.demo || self.scope() != Scope::Demo;
         }
         self.only.iter().any(|name| name == experiment.name)
     }

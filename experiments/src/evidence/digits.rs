@@ -111,7 +111,7 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     let inputs = inputs.context("at least one seed is needed")?;
     let report = Report::new(&lab.task.data.name, seeds, curves, inputs);
     // In a shorter run the plain net has not begun to learn, and its best means nothing.
-    let complete = lab.scope > Scope::Short;
+    let complete = lab.scope != Scope::Short;
     let ratios = complete.then(|| report.ratios());
     let is_digits = report.data == "digits";
     Ok(Findings::new(&report)?

@@ -53,15 +53,16 @@ struct BatchSize {
 pub fn run(lab: &Lab) -> Result<Findings> {
     let Lab { gpu, task, recorded, scope } = lab;
     let plan =
-        Plan { steps: scope.pick(40, STEPS, STEPS), ..Plan::new("to be evaluated", Normalization::BATCH) };
+        Plan { steps: scope.pick(20, STEPS, STEPS), ..Plan::new("to be evaluated", Normalization::BATCH) };
     let trained = digits::train(gpu, task, &plan)?;
     let whole = task.data.test.len() as u32;
     let eval_loss = |name: &str, convention| {
-        let (normalization, steps) = (Normalization::Batch(convention), regression::STEPS);
+        let normalization = Normalization::Batch(convention);
+        let steps = scope.pick(2, regression::STEPS, regression::STEPS);
         let curve = regression::train(gpu, name, &recorded.task, normalization, steps, regression::RATE)?;
         anyhow::Ok(curve.eval_loss)
     };
-    let batch_size_steps = scope.pick(20, 1000, 1000);
+    let batch_size_steps = scope.pick(5, 1000, 1000);
     let report = Report {
         running_statistics: trained.curve.last(),
         batch_statistics: evaluate_on_batches(gpu, task, &trained.network, &[whole, 60, 32, 8, 4, 2])?,

@@ -32,7 +32,7 @@ struct Three<T> {
 }
 
 pub fn run(lab: &Lab) -> Result<Findings> {
-    let steps = lab.scope.pick(40, 400, STEPS);
+    let steps = lab.scope.pick(20, 400, STEPS);
     let landscape = Pair::of(|kind, normalization| {
         landscape::measure(&lab.gpu, &lab.task, &format!("landscape, {kind}"), normalization, 0, steps)
     })?;
