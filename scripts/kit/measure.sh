@@ -12,6 +12,8 @@ out=$PWD/report
 rm -rf "$out"
 mkdir -p "$out"
 export CARGO_TARGET_DIR=$out
+# wgpu asks for a window system, which is not needed.
+export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$out}
 start=$SECONDS
 failed=()
 
@@ -44,15 +46,25 @@ has_torch() { python3 -c 'import torch' 2> /dev/null; }
 # A copy kernel and the layer, of every tensor that is not too large.
 ids='/(gpu|copy_kernel)$'
 times=(--noplot --warm-up-time 0.2 --measurement-time 0.5 --sample-size 10)
+budget=2
 if [ -n "$quick" ]; then
+  budget=0.1
   ids='evaluation/65536x8/(gpu|copy_kernel)$'
   section 'Adapter' bin/conformance data/nc_17x16.safetensors
 else
   section 'Adapter, limits and conformance' bin/conformance data/*.safetensors
 fi
+section 'The device as plans see it, and plans of a tensor' bin/plans 32x64x56x56 --budget "$budget"
 section 'The layer beside copies' bin/throughput --bench "${times[@]}" "$ids"
 section 'Preparing' bin/prepare --bench
-[ -n "$quick" ] || section 'Growth' bin/throughput --bench --growth
+if [ -n "$quick" ]; then
+  section 'Default plans beside tuned ones' bin/throughput --bench --tuned 16x8x6x6 --budget "$budget"
+else
+  section 'Default plans beside tuned ones' bin/throughput --bench --tuned --budget 0.5
+  section 'Storage types' bin/throughput --bench --storage
+  section 'Fused epilogues' bin/throughput --bench --epilogues
+  section 'Growth' bin/throughput --bench --growth
+fi
 if [ -x bin/peers ]; then
   section 'burn and candle' bin/peers "$ids"
 fi
@@ -70,7 +82,7 @@ fi
 } > report.md
 {
   printf '{ "commit": "%s", "seconds": %d, "failed": %d' "$(cat commit)" $((SECONDS - start)) ${#failed[@]}
-  for part in throughput peers torch; do
+  for part in throughput regret peers torch; do
     [ ! -s "$out/$part.json" ] || { printf ',\n"%s": ' "$part"; cat "$out/$part.json"; }
   done
   printf ' }\n'

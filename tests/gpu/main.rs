@@ -6,6 +6,7 @@ mod accuracy;
 mod activations;
 mod aliasing;
 mod backward;
+mod backward_errors;
 mod bindings;
 mod buffers;
 mod checkpoint_fuzz;
