@@ -12,6 +12,7 @@ mod digits;
 mod dropout;
 mod findings;
 mod footguns;
+mod order;
 mod regression;
 pub mod report;
 mod why;
@@ -71,10 +72,11 @@ pub struct Experiment {
 }
 
 /// All experiments, in their order.
-pub const ALL: [Experiment; 5] = [
+pub const ALL: [Experiment; 6] = [
     Experiment { name: "regression", demo: true, run: regression::run },
     Experiment { name: "digits", demo: true, run: digits::run },
     Experiment { name: "why", demo: false, run: why::run },
     Experiment { name: "footguns", demo: false, run: footguns::run },
+    Experiment { name: "order", demo: false, run: order::run },
     Experiment { name: "dropout", demo: false, run: dropout::run },
 ];
