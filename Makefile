@@ -152,12 +152,14 @@ web: web-tools
 serve:
 	node web/serve.mjs $(TARGET)/web $(PORT)
 
+# Chromium compiles shaders on one core: two browsers at a time.
 web-test: web-tools
-	WEB_OUT=$(abspath $(TARGET)/web) node --test --test-concurrency=1 $(wildcard web/test/*.test.mjs)
+	WEB_OUT=$(abspath $(TARGET)/web) node --test --test-concurrency=2 $(wildcard web/test/*.test.mjs)
 
 # As a program of this machine: the linter needs the standard library of its own compiler.
 web-lint:
-	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package batchnorm-web -- -D warnings
+	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package batchnorm-web --package batchnorm-web-device \
+		--package batchnorm-evidence -- -D warnings
 
 # The versions that the crate's own tests have run with, where there are any.
 mpi-lock:

@@ -1,41 +1,82 @@
-// The conformance of the kernels in this browser, and their speed.
+// The conformance of the kernels in this browser, and their speed. A module of its own has them, and is loaded when it is
+// asked for.
 
-import { Conformance, PlansOf } from './batchnorm_web.js';
 import { figure } from './canvas.js';
 
 const $ = (id) => document.getElementById(id);
 const REFERENCE = 'data/reference/';
+// Files that are checked at the same time: the device compiles shaders of one while others wait for what they read.
+const AT_ONCE = 4;
 
-// Checks all reference files; returns the verdicts, and shows them as they come.
-export async function checkFiles(lab, plans) {
-  const names = await (await fetch(`${REFERENCE}index.json`)).json();
-  const conformance = new Conformance(lab, PlansOf[plans]);
-  header(['File', 'Worst tensor', 'Error / allowed']);
-  const verdicts = [];
+// What devices reported of themselves.
+export const errors = [];
+
+let loading = null;
+async function load() {
+  const module = await import('./batchnorm_evidence.js');
+  await module.default();
+  return module;
+}
+
+// Hands the module and a device of its own to `use`, and gives the device back.
+export async function withDevice(use) {
+  const module = await (loading ??= load());
+  const evidence = await module.Evidence.open();
   try {
-    for (const name of names) {
-      $('evidence-note').textContent = `Checking ${verdicts.length + 1} of ${names.length}: ${name}`;
-      const file = new Uint8Array(await (await fetch(REFERENCE + name)).arrayBuffer());
-      const verdict = await conformance.check(file);
-      const { passed, tensors, worst, error, tolerance } = verdict;
-      verdict.free();
-      verdicts.push({ name, passed, tensors, worst, error, tolerance });
-      row([name, worst, passed ? figure(error / tolerance) : `${figure(error / tolerance)}: wrong`], passed);
-    }
+    return await use(module, evidence);
   } finally {
-    conformance.destroy();
+    errors.push(...evidence.errors());
+    evidence.destroy();
+    evidence.free();
   }
+}
+
+// Checks all reference files on the plans of `plans`; returns the verdicts, and shows them as they come.
+export const checkFiles = (plans) => withDevice((module, evidence) => check(new module.Conformance(evidence, module.PlansOf[plans])));
+
+async function check(conformance) {
+  const names = await (await fetch(`${REFERENCE}index.json`)).json();
+  header(['File', 'Worst tensor', 'Error / allowed']);
+  $('evidence-note').textContent = 'Compiling the first shaders …';
+  const verdicts = [];
+  let failure = null;
+  const left = names.values();
+  const work = async () => {
+    for (const name of left) {
+      if (failure) return;
+      try {
+        verdicts.push(await checkFile(conformance, name));
+        $('evidence-note').textContent = `Checked ${verdicts.length} of ${names.length}: ${name}`;
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  conformance.destroy();
+  if (failure) throw failure;
   const right = verdicts.filter((verdict) => verdict.passed).length;
   const tensors = verdicts.reduce((sum, verdict) => sum + verdict.tensors, 0);
   $('evidence-note').textContent = `${right} of ${verdicts.length} files right, ${tensors} tensors compared.`;
   return verdicts;
 }
 
-// Measures copy, forward and backward; returns and shows them.
-export async function measureSpeed(lab, examples) {
+async function checkFile(conformance, name) {
+  const file = new Uint8Array(await (await fetch(REFERENCE + name)).arrayBuffer());
+  const verdict = await conformance.check(file);
+  const { passed, tensors, worst, error, tolerance } = verdict;
+  verdict.free();
+  row([name, worst, passed ? figure(error / tolerance) : `${figure(error / tolerance)}: wrong`], passed);
+  return { name, passed, tensors, worst, error, tolerance };
+}
+
+// Measures copy, forward and backward on so many examples; returns and shows them.
+export const measureSpeed = (examples) => withDevice((_, evidence) => measure(evidence, examples));
+
+async function measure(evidence, examples) {
   $('evidence-note').textContent = 'Measuring …';
   header(['Work', 'Time', 'GB/s', 'of copy']);
-  const speeds = (await lab.measure(examples)).map((speed) => {
+  const speeds = (await evidence.measure(examples)).map((speed) => {
     const { work, milliseconds, rate, share } = speed;
     speed.free();
     return { work, milliseconds, rate, share };

@@ -1,7 +1,7 @@
 // The page: finds a device, trains on it, and follows the visitor's controls.
 
 import init, { Lab, Learn, Settings } from './batchnorm_web.js';
-import { checkFiles, measureSpeed } from './evidence.js';
+import * as evidence from './evidence.js';
 import { Form, defaults, fromHash, small, toHash } from './settings.js';
 import { Training } from './training.js';
 import { drawViews, listLayers, showFacts } from './views.js';
@@ -9,7 +9,10 @@ import { WITHOUT, findAdapter } from './webgpu.js';
 
 const $ = (id) => document.getElementById(id);
 // For whoever looks into the page from the console, and for its tests.
-const page = (window.page = { phase: 'starting', lab: null, training: null, adapter: null, settings: null, memory: null });
+const page = (window.page = {
+  phase: 'starting', lab: null, training: null, adapter: null, settings: null, memory: null, evidence: null,
+  errors: () => [...(page.lab?.errors() ?? []), ...evidence.errors],
+});
 
 let form;
 let paused = false;
@@ -133,14 +136,17 @@ function setPaused(now) {
   if (page.training) showFacts(page.training);
 }
 
-async function evidence(work) {
+async function gather(work) {
   const before = paused;
   setPaused(true);
   $('check').disabled = $('bench').disabled = true;
+  $('evidence-note').textContent = 'Loading …';
+  page.evidence = null;
   try {
     page.evidence = await work();
   } catch (error) {
     $('evidence-note').textContent = error?.message ?? String(error);
+    page.evidence = { error };
   } finally {
     $('check').disabled = $('bench').disabled = false;
     setPaused(before);
@@ -166,14 +172,15 @@ function wire() {
     setTimeout(() => ($('link').textContent = 'Copy link'), 1500);
   });
   $('layer').addEventListener('change', () => page.training?.watch(Number($('layer').value)));
-  $('check').addEventListener('click', () => evidence(() => checkFiles(page.lab, $('plans').value)));
-  $('bench').addEventListener('click', () => evidence(() => measureSpeed(page.lab, page.adapter.fallback ? 2 : 32)));
+  $('check').addEventListener('click', () => gather(() => evidence.checkFiles($('plans').value)));
+  $('bench').addEventListener('click', () => gather(() => evidence.measureSpeed(page.adapter.fallback ? 2 : 32)));
   window.addEventListener('hashchange', () => {
     const settings = fromHash(location.hash);
-    if (settings) {
-      form.show(settings);
-      start();
-    }
+    if (!settings) return;
+    form.show(settings);
+    start();
+    // Links to settings stand below.
+    $('lab').scrollIntoView();
   });
   window.addEventListener('resize', () => page.training && drawViews(page.training, page.settings, recordedLosses(page.settings)));
   setInterval(watchDevice, 500);

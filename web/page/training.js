@@ -5,8 +5,9 @@ import { Curve } from './curve.js';
 // Milliseconds that a turn may take, for sixty frames a second to stay.
 const TURN = 12;
 const MOST_STEPS = 500;
-// Milliseconds between two measurements.
-const MEASURE = 250;
+// Milliseconds between two measurements: four times what one takes, but no less and no more than this.
+const SOONEST = 250;
+const LATEST = 2000;
 // Losses that are kept as they are, beside the curve.
 const FIRST = 301;
 
@@ -27,7 +28,7 @@ export class Training {
   #over = false;
   #single = 0;
   #stale = true;
-  #lastMeasured = -Infinity;
+  #nextMeasured = -Infinity;
 
   constructor(race, { progress, changed }) {
     this.#race = race;
@@ -79,7 +80,7 @@ export class Training {
 
   async #turn(steps) {
     const start = performance.now();
-    const measure = this.#stale || this.paused || start - this.#lastMeasured > MEASURE;
+    const measure = this.#stale || this.paused || start > this.#nextMeasured;
     this.#stale = false;
     const turn = await this.#race.turn(steps, measure, this.layer);
     const time = performance.now() - start;
@@ -87,7 +88,7 @@ export class Training {
     this.steps += turn.losses(0).length;
     if (turn.measured()) {
       this.#measured(turn);
-      this.#lastMeasured = performance.now();
+      this.#nextMeasured = start + time + Math.min(LATEST, Math.max(SOONEST, 4 * time));
     } else if (steps > 0) {
       this.#adapt(steps, time);
     }

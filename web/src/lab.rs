@@ -6,18 +6,16 @@ use std::rc::Rc;
 use anyhow::Context as _;
 use batchnorm_experiments::gpu::Gpu;
 use batchnorm_experiments::{data, digits};
+use batchnorm_web_device::{self as device, Events, said};
 use wasm_bindgen::prelude::*;
-use wgpu_batchnorm::headless;
 
-use crate::adapter::{self, Events};
 use crate::race::Race;
-use crate::said;
 use crate::settings::Settings;
 use crate::task::{Data, Task};
 
 #[wasm_bindgen]
 pub struct Lab {
-    pub(crate) gpu: Gpu,
+    gpu: Gpu,
     events: Events,
     data: RefCell<Data>,
     compiled: Rc<Cell<usize>>,
@@ -27,7 +25,7 @@ pub struct Lab {
 impl Lab {
     /// Asks the browser for a device.
     pub async fn open() -> Result<Lab, JsError> {
-        let (device, queue, events) = adapter::open().await.map_err(said)?;
+        let (device, queue, events) = device::open().await.map_err(said)?;
         let gpu = Gpu::with_device(device, queue, String::new());
         Ok(Self { gpu, events, data: RefCell::default(), compiled: Rc::default() })
     }
@@ -78,11 +76,5 @@ impl Lab {
     /// Gives the device back. Everything made on it ends.
     pub fn destroy(&self) {
         self.gpu.device.destroy();
-    }
-}
-
-impl Lab {
-    pub(crate) fn headless(&self) -> headless::Gpu {
-        headless::Gpu::from_device(self.gpu.device.clone(), self.gpu.queue.clone())
     }
 }

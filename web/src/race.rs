@@ -7,12 +7,11 @@ use anyhow::Result;
 use batchnorm_experiments::gpu::Gpu;
 use batchnorm_experiments::kernels::BINS;
 use batchnorm_experiments::tensor::Tensor;
+use batchnorm_web_device::{idle, said};
 use wasm_bindgen::prelude::*;
 
-use crate::adapter::idle;
 use crate::network::{Net, RING};
 use crate::readback::Readback;
-use crate::said;
 use crate::settings::Settings;
 use crate::task::Task;
 use crate::turn::{Seen, Turn};

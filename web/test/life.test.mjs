@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inPhase, trained, withPage } from './browser.mjs';
 
-const SMALL = '#learn=regression&depth=2&width=16&batch=16';
+const DEEPER = '#learn=regression&depth=2&width=16&batch=16';
 
 // Counts the bytes of buffers that were made and not destroyed. Parameters of a few bytes are left to the garbage collector.
 function countBuffers() {
@@ -25,7 +25,7 @@ function countBuffers() {
 }
 
 test('a hundred resets take no more memory than one', () =>
-  withPage({ hash: SMALL, before: countBuffers }, async (page) => {
+  withPage({ hash: DEEPER, before: countBuffers }, async (page) => {
     await trained(page, 2);
     const reset = async () => {
       await page.evaluate(() => (window.before = window.page.training));
@@ -41,7 +41,7 @@ test('a hundred resets take no more memory than one', () =>
   }));
 
 test('a lost device is told, and another one trains', () =>
-  withPage({ hash: SMALL }, async (page) => {
+  withPage({ hash: DEEPER }, async (page) => {
     await trained(page, 2);
     await page.evaluate(() => window.page.lab.destroy());
     await inPhase(page, 'lost');

@@ -42,6 +42,9 @@ test('the rate changes while the networks train, and the depth begins a new trai
 test('digits are learned sooner with batch normalization', () =>
   withPage({ hash: '#learn=digits&width=64' }, async (page) => {
     await trained(page, 150);
+    // Single steps are measured.
+    await page.click('#step');
+    await page.waitForFunction(() => window.page.training.evaluations.running.every((all) => all.at(-1).at > 150));
     const [one, other] = await page.evaluate(() => window.page.training.evaluations.running.map((all) => all.at(-1).share));
     assert.ok(one > 0.85 && other < 0.5, `${one} with, ${other} without`);
   }));

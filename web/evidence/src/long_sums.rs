@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use anyhow::{Result, anyhow};
+use batchnorm_web_device::said;
 use testkit::buffers::whole;
 use testkit::layout::Layout;
 use testkit::plans::plans;
@@ -14,8 +15,7 @@ use wgpu_batchnorm::{
 };
 
 use crate::conformance::{PlansOf, Verdict};
-use crate::lab::Lab;
-use crate::said;
+use crate::evidence::Evidence;
 
 /// Loads of an invocation that a sum has: more than the reference files' have, and no more than a plan allows.
 const LONG: RangeInclusive<u64> = 1025..=28_000;
@@ -37,8 +37,8 @@ pub struct LongSums {
 impl LongSums {
     /// On rows, or on images.
     #[wasm_bindgen(constructor)]
-    pub fn new(lab: &Lab, rows: bool) -> Self {
-        let gpu = lab.headless();
+    pub fn new(evidence: &Evidence, rows: bool) -> Self {
+        let gpu = evidence.gpu.clone();
         let shape = if rows { Shape::rows(20_000, 16) } else { Shape::channels_first(2, 2, &[320, 320]) };
         let (x, dy) = (values(shape, 1), values(shape, 2));
         let mut layer = cpu::Layer::new(&descriptor(shape));

@@ -1,9 +1,21 @@
-//! The browser's device.
+//! The browser's device, and what else all modules of the page have.
 
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
+use wasm_bindgen::prelude::*;
 use wgpu_batchnorm::wgpu;
+
+/// A panic is told on the browser's console.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// An error as JavaScript sees it, with its causes.
+pub fn said(error: impl Into<anyhow::Error>) -> JsError {
+    JsError::new(&format!("{:#}", error.into()))
+}
 
 /// What happened to a device that nobody asked about. wgpu wants it `Send`, though a page has one thread.
 #[derive(Clone, Default)]

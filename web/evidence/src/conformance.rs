@@ -4,7 +4,7 @@ use testkit::conformance::{compare, gpu, read};
 use wasm_bindgen::prelude::*;
 use wgpu_batchnorm::{Context, ContextOptions, Costs, DeviceProfile, GpuCosts, SoftwareCosts, headless};
 
-use crate::lab::Lab;
+use crate::evidence::Evidence;
 
 /// Whose plans are checked.
 #[wasm_bindgen]
@@ -30,7 +30,7 @@ impl PlansOf {
     }
 }
 
-/// Checks reference files, one after the other, on the lab's device.
+/// Checks reference files, one after the other, on the device of the evidence.
 #[wasm_bindgen]
 pub struct Conformance {
     gpu: headless::Gpu,
@@ -53,8 +53,8 @@ pub struct Verdict {
 #[wasm_bindgen]
 impl Conformance {
     #[wasm_bindgen(constructor)]
-    pub fn new(lab: &Lab, plans: PlansOf) -> Self {
-        let gpu = lab.headless();
+    pub fn new(evidence: &Evidence, plans: PlansOf) -> Self {
+        let gpu = evidence.gpu.clone();
         Self { context: plans.context(&gpu), gpu }
     }
 

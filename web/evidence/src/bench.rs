@@ -1,13 +1,12 @@
 //! How fast the visitor's device is: the layer beside copying the tensor.
 
 use anyhow::Result;
+use batchnorm_web_device::{idle, said};
 use testkit::buffers::whole;
 use wasm_bindgen::prelude::*;
-use wgpu_batchnorm::{Backward, BatchNorm, BatchNormDescriptor, Shape, Training, wgpu};
+use wgpu_batchnorm::{Backward, BatchNorm, BatchNormDescriptor, Context, Shape, Training, wgpu};
 
-use crate::adapter::idle;
-use crate::lab::Lab;
-use crate::said;
+use crate::evidence::Evidence;
 
 /// What was measured of a tensor: the best of a few runs, as milliseconds and as bytes of the plan per second.
 #[wasm_bindgen(getter_with_clone)]
@@ -26,23 +25,24 @@ const LONG_ENOUGH: f64 = 30.0;
 const RUNS: u32 = 5;
 
 #[wasm_bindgen]
-impl Lab {
+impl Evidence {
     /// Copy, training forward and backward of a batch of images with 64 features. `examples` of 56 × 56 positions.
     pub async fn measure(&self, examples: u32) -> Result<Vec<Speed>, JsError> {
         self.speeds(Shape::channels_first(examples, 64, &[56, 56])).await.map_err(said)
     }
 }
 
-impl Lab {
+impl Evidence {
     async fn speeds(&self, shape: Shape) -> Result<Vec<Speed>> {
-        let gpu = self.headless();
+        let gpu = &self.gpu;
+        let context = Context::new(&gpu.device);
         let len = shape.elements() as usize;
         let values: Vec<f32> = (0..len).map(|i| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect();
         let (x, dy) = (gpu.upload(&values), gpu.upload(&values));
         let (y, dx) = (gpu.empty(len), gpu.empty(len));
         let [dweight, dbias] = [(); 2].map(|()| gpu.empty(shape.features() as usize));
         let descriptor = BatchNormDescriptor { features: shape.features(), ..Default::default() };
-        let norm = BatchNorm::new(&self.gpu.context, &descriptor)?;
+        let norm = BatchNorm::new(&context, &descriptor)?;
         let forward = norm.prepare_training(shape, Training::new(whole(&x), whole(&y)))?;
         let gradients = Backward::of(whole(&dy))
             .input_gradient(whole(&dx))
@@ -61,6 +61,7 @@ impl Lab {
             buffer.destroy();
         }
         norm.destroy();
+        context.destroy();
         let rate = |bytes: u64, milliseconds: f64| bytes as f64 / milliseconds / 1e6;
         let speed = |work: &str, bytes: u64, milliseconds: f64| Speed {
             work: work.into(),
@@ -80,7 +81,9 @@ impl Lab {
         let run = async |times: u32| {
             let start = now();
             for _ in 0..times {
-                self.gpu.submit(&record);
+                let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+                record(&mut encoder);
+                self.gpu.queue.submit([encoder.finish()]);
             }
             idle(&self.gpu.queue).await;
             now() - start

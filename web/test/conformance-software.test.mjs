@@ -1,0 +1,3 @@
+import { testReferenceFiles } from './conformance.mjs';
+
+testReferenceFiles('Software');
