@@ -39,6 +39,11 @@ pub use wgpu;
 #[doc = include_str!("../docs/parts.md")]
 struct StatisticsInParts;
 
+/// The example of docs/views.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/views.md")]
+struct Views;
+
 pub mod cpu;
 pub mod exchange;
 pub mod fold;

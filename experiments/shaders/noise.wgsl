@@ -3,7 +3,8 @@
 // (± JITTER, uniform) and s (normal, deviation JITTER). The backward pass draws the same s: dx = s·dy.
 //
 // Works in place. Bindings: 0 Step, 1 (values, features, number of this layer), 2 x then y, or dy then dx.
-// Dispatch: ceil(values / 64) workgroups of 64 invocations, each on one value. Preceded by step.wgsl.
+// Dispatch: ceil(values / 64) workgroups of 64 invocations, each on one value. Preceded by step.wgsl and
+// random.wgsl.
 
 const SHIFT: f32 = 0.5;
 const SCALE: f32 = 1.25;
@@ -13,17 +14,9 @@ const JITTER: f32 = 0.1;
 @group(0) @binding(1) var<uniform> size: vec3<u32>;
 @group(0) @binding(2) var<storage, read_write> values: array<f32>;
 
-// PCG hash (Jarzynski and Olano 2020).
-fn hash(x: u32) -> u32 {
-    let state = x * 747796405u + 2891336453u;
-    let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
-    return (word >> 22u) ^ word;
-}
-
-// Uniform in (0, 1): draw number `draw` of value or feature `index` in this step and layer.
+// Of value or feature `index`.
 fn uniform_at(index: u32, draw: u32) -> f32 {
-    let bits = hash(index + hash(draw + 8u * size.z + hash(now.seed + hash(now.slot))));
-    return (f32(bits >> 8u) + 0.5) / 16777216.0;
+    return random_at(index, draw + 8u * size.z, now);
 }
 
 fn scale_at(i: u32) -> f32 {

@@ -5,7 +5,7 @@ struct Step {
     slot: u32,
     // The first of this step's entries in the list of examples.
     first: u32,
-    // Seed of the noise.
+    // Seed of what is drawn at random.
     seed: u32,
     // Learning rate.
     rate: f32,

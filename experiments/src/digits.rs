@@ -16,8 +16,12 @@ use crate::pass::Pass;
 use crate::tensor::Tensor;
 
 #[cfg(feature = "program")]
+mod evaluation;
+#[cfg(feature = "program")]
 mod training;
 
+#[cfg(feature = "program")]
+pub use evaluation::{accuracy_on_batches, accuracy_on_test_set};
 #[cfg(feature = "program")]
 pub use training::{Curve, Plan, Trained, Watch, Watched, train};
 
@@ -101,13 +105,19 @@ impl Task {
 
     /// The figure's network. Its initial weights are the same with and without normalization.
     pub fn network(&self, gpu: &Gpu, normalization: Normalization, seed: u64) -> Result<Network> {
-        Network::new(
-            gpu,
-            &self.layers(&HIDDEN, seed)?,
-            Activation::Sigmoid,
-            normalization,
-            Loss::CrossEntropy,
-        )
+        self.network_of(gpu, &HIDDEN, normalization, seed)
+    }
+
+    /// The same with these hidden layers.
+    pub fn network_of(
+        &self,
+        gpu: &Gpu,
+        hidden: &[u32],
+        normalization: Normalization,
+        seed: u64,
+    ) -> Result<Network> {
+        let layers = self.layers(hidden, seed)?;
+        Network::new(gpu, &layers, Activation::Sigmoid, normalization, Loss::CrossEntropy)
     }
 
     /// Initial layers with these hidden ones: weights normal, deviation 0.1; no biases.

@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde::Serialize;
 use testkit::buffers::download;
 use testkit::kernel::Dispatch;
-use wgpu_batchnorm::wgpu;
 
 use crate::digits::{BATCH, RATE, Task};
 use crate::gpu::Gpu;
@@ -126,7 +125,7 @@ impl Probe {
             self.norms.iter().for_each(|norm| norm.record(&mut compute));
             drop(compute);
             for (from, to) in self.saved_parameters.iter().chain(&self.saved_gradients) {
-                copy(encoder, from, to);
+                from.copy_to(encoder, to);
             }
         });
         for (slot, ahead) in (slot + 1..).zip(AHEAD) {
@@ -141,7 +140,7 @@ impl Probe {
         }
         gpu.submit(|encoder| {
             for (from, to) in &self.saved_parameters {
-                copy(encoder, to, from);
+                to.copy_to(encoder, from);
             }
         });
     }
@@ -167,9 +166,4 @@ impl Probe {
         }
         landscape
     }
-}
-
-fn copy(encoder: &mut wgpu::CommandEncoder, from: &Tensor, to: &Tensor) {
-    let size = u64::from(from.len) * 4;
-    encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, size);
 }

@@ -3,7 +3,7 @@
 pub mod data;
 pub mod digits;
 #[cfg(feature = "program")]
-pub mod footguns;
+pub mod evidence;
 pub mod gpu;
 pub mod kernels;
 #[cfg(feature = "program")]
@@ -11,14 +11,8 @@ pub mod landscape;
 pub mod network;
 pub mod pass;
 #[cfg(feature = "program")]
-mod pictures;
-#[cfg(feature = "program")]
 pub mod plots;
 pub mod regression;
-#[cfg(feature = "program")]
-pub mod report;
-#[cfg(feature = "program")]
-mod tables;
 pub mod tensor;
 #[cfg(feature = "program")]
 pub mod trainer;

@@ -2,7 +2,7 @@
 
 use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
-use wgpu_batchnorm::{BackwardStep, ForwardStep, Plan};
+use wgpu_batchnorm::{self as bn, Plan};
 
 use crate::gpu::Gpu;
 use crate::kernels::Step;
@@ -15,6 +15,8 @@ pub struct Pass {
     pub inputs: Tensor,
     /// To be filled in: what the network should say. Labels (u32) for the cross-entropy.
     pub targets: Tensor,
+    /// What the network says.
+    pub outputs: Tensor,
     /// Input of every hidden activation, in layer order.
     pub preactivations: Vec<Tensor>,
     /// Input of every normalization, in layer order.
@@ -35,16 +37,19 @@ pub struct Pass {
 /// A part of a pass's work.
 pub enum Work {
     Kernel(Dispatch),
-    Normalize(ForwardStep),
-    Backward(BackwardStep),
+    /// A step of the layer's.
+    Layer(Box<dyn bn::Step>),
 }
 
 impl Work {
+    pub(crate) fn layer(step: impl bn::Step + 'static) -> Self {
+        Self::Layer(Box::new(step))
+    }
+
     pub fn record(&self, pass: &mut wgpu::ComputePass) {
         match self {
             Self::Kernel(work) => work.record(pass),
-            Self::Normalize(work) => work.record(pass),
-            Self::Backward(work) => work.record(pass),
+            Self::Layer(work) => work.record(pass),
         }
     }
 }
@@ -67,12 +72,13 @@ impl Pass {
 
     /// How the normalizations are done, in the order of the work.
     pub fn plans(&self) -> Vec<&Plan> {
-        let plan = |work| match work {
-            &Work::Kernel(_) => None,
-            Work::Normalize(step) => Some(step.plan()),
-            Work::Backward(step) => Some(step.plan()),
-        };
-        self.works().filter_map(plan).collect()
+        let mut plans = vec![];
+        for work in self.works() {
+            if let Work::Layer(step) = work {
+                plans.push(step.plan());
+            }
+        }
+        plans
     }
 
     /// Destroys the buffers of the pass, where dropping them would leave their memory to a garbage collector (in browsers).

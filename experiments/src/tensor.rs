@@ -91,4 +91,11 @@ impl Tensor {
         assert!(start + len <= self.len, "{len} values from {start} are outside of {}", self.len);
         Self { buffer: self.buffer.clone(), offset: self.offset + u64::from(start) * 4, len }
     }
+
+    /// Copies all values to another tensor of the same length.
+    pub fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, to: &Self) {
+        assert_eq!(self.len, to.len, "a copy has the same length");
+        let size = u64::from(self.len) * 4;
+        encoder.copy_buffer_to_buffer(&self.buffer, self.offset, &to.buffer, to.offset, size);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
@@ -38,6 +38,32 @@ pub struct Outcome {
     pub time: Duration,
 }
 
+/// A loss that is not a number or infinite.
+#[derive(Debug)]
+pub struct Diverged {
+    name: String,
+    loss: f32,
+    step: u32,
+    steps: u32,
+}
+
+impl std::fmt::Display for Diverged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, loss, step, steps } = self;
+        write!(f, "{name}: the loss is {loss} at step {step} of {steps}; training stopped")
+    }
+}
+
+impl std::error::Error for Diverged {}
+
+/// What was trained, or nothing where it diverged.
+pub fn unless_diverged<T>(trained: Result<T>) -> Result<Option<T>> {
+    match trained {
+        Err(error) if error.is::<Diverged>() => Ok(None),
+        trained => trained.map(Some),
+    }
+}
+
 impl Run<'_> {
     /// The step with this number, on its own examples.
     pub fn step(&self, number: u32) -> Step {
@@ -49,7 +75,7 @@ impl Run<'_> {
     /// submission.
     ///
     /// # Errors
-    /// A loss that is not a number or infinite, with the number of its step.
+    /// [`Diverged`], with the number of the step.
     pub fn train(
         &self,
         gpu: &Gpu,
@@ -127,12 +153,8 @@ impl<'a> LossReader<'a> {
             self.gpu.device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None })?;
             let view = staging.get_mapped_range(..)?;
             let losses: Vec<f32> = bytemuck::pod_collect_to_vec(&view[..]);
-            for (step, &loss) in range.zip(&losses) {
-                let (name, steps) = (self.name, self.steps);
-                ensure!(
-                    loss.is_finite(),
-                    "{name}: the loss is {loss} at step {step} of {steps}; training stopped"
-                );
+            if let Some((step, &loss)) = range.zip(&losses).find(|(_, loss)| !loss.is_finite()) {
+                return Err(Diverged { name: self.name.into(), loss, step, steps: self.steps }.into());
             }
             self.losses.extend(losses);
         }

@@ -56,4 +56,5 @@ mod storage_coverage;
 mod storage_parity;
 mod synchronized;
 mod tuning;
+mod views;
 mod virtual_batches;

@@ -3,18 +3,20 @@
 use anyhow::Result;
 use serde::Serialize;
 use testkit::buffers::download;
+use wgpu_batchnorm::wgpu;
 
-use super::{EVERY, HIDDEN, RATE, Task};
+use super::{BATCH, EVERY, HIDDEN, RATE, STEPS, Task};
 use crate::gpu::Gpu;
 use crate::kernels::Step;
-use crate::network::{Mode, Network, Normalization};
+use crate::network::{Dropout, Mode, Network, Normalization};
+use crate::pass::Pass;
 use crate::tensor::Tensor;
 use crate::trainer::Run;
 
 /// Rows of a batch whose sigmoid inputs are kept.
 const WATCHED_ROWS: u32 = 512;
 
-/// Which inputs of the last hidden layer's sigmoids to keep, every [`EVERY`] steps.
+/// Which inputs of the last hidden layer's sigmoids to keep with each measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
     Nothing,
@@ -24,13 +26,44 @@ pub enum Watch {
     Batch,
 }
 
+/// What is trained, and how.
+#[derive(Clone, Copy)]
 pub struct Plan<'a> {
     pub name: &'a str,
     pub normalization: Normalization,
+    pub dropout: Option<Dropout>,
+    /// Sigmoids of each hidden layer.
+    pub hidden: &'a [u32],
     pub seed: u64,
     pub steps: u32,
     pub batch: u32,
+    pub rate: f32,
+    /// Steps between measurements, of which there is also one before the first step.
+    pub every: u32,
     pub watch: Watch,
+}
+
+impl<'a> Plan<'a> {
+    /// The figure's: see the constants of this module.
+    pub fn new(name: &'a str, normalization: Normalization) -> Self {
+        Self {
+            name,
+            normalization,
+            dropout: None,
+            hidden: &HIDDEN,
+            seed: 0,
+            steps: STEPS,
+            batch: BATCH,
+            rate: RATE,
+            every: EVERY,
+            watch: Watch::Nothing,
+        }
+    }
+
+    fn network(&self, gpu: &Gpu, task: &Task) -> Result<Network> {
+        let network = task.network_of(gpu, self.hidden, self.normalization, self.seed)?;
+        Ok(network.with_dropout(self.dropout))
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -115,59 +148,97 @@ pub struct Trained {
     pub watched: Option<Watched>,
 }
 
-/// Trains a network, and measures it every [`EVERY`] steps.
+/// Trains a network, and measures it along the way.
+///
+/// # Errors
+/// [`Diverged`](crate::trainer::Diverged), where a loss is not finite.
 pub fn train(gpu: &Gpu, task: &Task, plan: &Plan) -> Result<Trained> {
-    let &Plan { name, normalization, seed, steps, batch, watch } = plan;
-    let network = task.network(gpu, normalization, seed)?;
+    let &Plan { name, seed, steps, batch, rate, every, .. } = plan;
+    let network = plan.network(gpu, task)?;
     let pass = network.prepare(batch, Mode::Train, steps)?;
     let gather = task.gather_train(gpu, &pass, &task.schedule(batch, steps, seed));
-    let records = steps / EVERY + 1;
-    let test_rows = task.data.test.len() as u32;
-    let evaluation = network.prepare(test_rows, Mode::Evaluate, records)?;
-    let all: Vec<u32> = (0..test_rows).collect();
-    let gather_test = task.gather_test(gpu, &evaluation, &all);
-    evaluation.set(gpu, Step::default());
-    gpu.submit(|encoder| gather_test.record(&mut encoder.begin_compute_pass(&Default::default())));
-
-    let watched = match watch {
-        Watch::Nothing => None,
-        Watch::Test => evaluation.preactivations.last(),
-        Watch::Batch => pass.preactivations.last(),
-    };
-    let features = HIDDEN[HIDDEN.len() - 1];
-    let kept = watched.map_or(0, |source| source.len.min(WATCHED_ROWS * features));
-    let history = Tensor::zeros(&gpu.device, "history", records * kept);
-
-    let measure = |number: u32, encoder: &mut wgpu_batchnorm::wgpu::CommandEncoder| {
-        if !number.is_multiple_of(EVERY) {
-            return;
-        }
-        let slot = number / EVERY;
-        evaluation.set(gpu, Step { slot, ..Default::default() });
-        evaluation.forward(&mut encoder.begin_compute_pass(&Default::default()));
-        if let Some(source) = watched {
-            let size = u64::from(kept) * 4;
-            let to = u64::from(slot) * size;
-            encoder.copy_buffer_to_buffer(&source.buffer, source.offset, &history.buffer, to, size);
+    let test = Test::new(gpu, task, plan, &network, &pass)?;
+    let measure = |number: u32, encoder: &mut wgpu::CommandEncoder| {
+        if number.is_multiple_of(every) {
+            test.record(gpu, number / every, encoder);
         }
     };
-    let run = Run { name, pass: &pass, gather: Some(&gather), steps, rate: RATE, seed: seed as u32 };
+    let run = Run { name, pass: &pass, gather: Some(&gather), steps, rate, seed: seed as u32 };
     let outcome = run.train(gpu, measure)?;
     gpu.submit(|encoder| measure(steps, encoder));
 
-    let correct: Vec<u32> = download(&gpu.device, &gpu.queue, evaluation.correct.binding());
-    let marks: Vec<u32> = (0..records).map(|record| record * EVERY).collect();
-    let watched = watched.map(|_| Watched {
-        steps: marks.clone(),
-        rows: (kept / features) as usize,
-        features: features as usize,
-        values: download(&gpu.device, &gpu.queue, history.binding()),
-    });
+    let marks: Vec<u32> = (0..test.records).map(|record| record * every).collect();
+    let correct: Vec<u32> = download(&gpu.device, &gpu.queue, test.evaluation.correct.binding());
     let curve = Curve {
-        steps: marks,
-        accuracy: correct.iter().map(|&right| right as f32 / test_rows as f32).collect(),
+        steps: marks.clone(),
+        accuracy: correct.iter().map(|&right| right as f32 / test.evaluation.rows as f32).collect(),
         train_loss: outcome.losses,
         steps_per_second: f64::from(steps) / outcome.time.as_secs_f64(),
     };
+    let watched = test.watched.map(|watched| watched.read(gpu, marks));
     Ok(Trained { network, curve, watched })
+}
+
+/// Evaluation on the test set, and what is kept of it.
+struct Test {
+    evaluation: Pass,
+    records: u32,
+    watched: Option<Kept>,
+}
+
+impl Test {
+    fn new(gpu: &Gpu, task: &Task, plan: &Plan, network: &Network, train: &Pass) -> Result<Self> {
+        let records = plan.steps / plan.every + 1;
+        let rows = task.data.test.len() as u32;
+        let evaluation = network.prepare(rows, Mode::Evaluate, records)?;
+        let all: Vec<u32> = (0..rows).collect();
+        let gather = task.gather_test(gpu, &evaluation, &all);
+        evaluation.set(gpu, Step::default());
+        gpu.submit(|encoder| gather.record(&mut encoder.begin_compute_pass(&Default::default())));
+        let source = match plan.watch {
+            Watch::Nothing => None,
+            Watch::Test => evaluation.preactivations.last(),
+            Watch::Batch => train.preactivations.last(),
+        };
+        let features = plan.hidden.last().copied().unwrap_or_default();
+        let watched = source.map(|source| Kept::new(gpu, source, features, records));
+        Ok(Self { evaluation, records, watched })
+    }
+
+    fn record(&self, gpu: &Gpu, slot: u32, encoder: &mut wgpu::CommandEncoder) {
+        self.evaluation.set(gpu, Step { slot, ..Default::default() });
+        self.evaluation.forward(&mut encoder.begin_compute_pass(&Default::default()));
+        if let Some(watched) = &self.watched {
+            watched.record(slot, encoder);
+        }
+    }
+}
+
+/// Inputs of sigmoids, record after record.
+struct Kept {
+    source: Tensor,
+    features: u32,
+    /// Values of a record.
+    len: u32,
+    history: Tensor,
+}
+
+impl Kept {
+    fn new(gpu: &Gpu, source: &Tensor, features: u32, records: u32) -> Self {
+        let len = source.len.min(WATCHED_ROWS * features);
+        let history = Tensor::zeros(&gpu.device, "history", records * len);
+        Self { source: source.clone(), features, len, history }
+    }
+
+    fn record(&self, slot: u32, encoder: &mut wgpu::CommandEncoder) {
+        let (source, size) = (&self.source, u64::from(self.len) * 4);
+        let to = u64::from(slot) * size;
+        encoder.copy_buffer_to_buffer(&source.buffer, source.offset, &self.history.buffer, to, size);
+    }
+
+    fn read(&self, gpu: &Gpu, steps: Vec<u32>) -> Watched {
+        let values = download(&gpu.device, &gpu.queue, self.history.binding());
+        let features = self.features as usize;
+        Watched { steps, rows: self.len as usize / features, features, values }
+    }
 }

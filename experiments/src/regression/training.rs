@@ -4,7 +4,6 @@ use anyhow::Result;
 use serde::Serialize;
 use testkit::buffers::download;
 
-use super::RATE;
 use crate::data::Regression;
 use crate::gpu::Gpu;
 use crate::kernels::{Activation, Step};
@@ -21,12 +20,16 @@ pub struct Curve {
 }
 
 /// Full-batch training for so many steps.
+///
+/// # Errors
+/// [`Diverged`](crate::trainer::Diverged), where a loss is not finite.
 pub fn train(
     gpu: &Gpu,
     name: &str,
     task: &Regression,
     normalization: Normalization,
     steps: u32,
+    rate: f32,
 ) -> Result<Curve> {
     let network = Network::new(gpu, &task.layers, Activation::Relu, normalization, Loss::MeanSquared)?;
     let pass = network.prepare(task.rows, Mode::Train, steps + 1)?;
@@ -35,7 +38,7 @@ pub fn train(
         pass.inputs.write(&gpu.queue, &task.x);
         pass.targets.write(&gpu.queue, &task.y);
     }
-    let run = Run { name, pass: &pass, gather: None, steps, rate: RATE, seed: 0 };
+    let run = Run { name, pass: &pass, gather: None, steps, rate, seed: 0 };
     let outcome = run.train(gpu, |_, _| {})?;
 
     // Evaluation first: a further forward pass in training mode moves the running statistics.

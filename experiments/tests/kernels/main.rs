@@ -3,12 +3,15 @@
 use std::sync::LazyLock;
 
 use batchnorm_experiments::gpu::Gpu;
-use batchnorm_experiments::kernels::{Activation, BINS, Kernels, Step, matrix, transpose};
+use batchnorm_experiments::kernels::{Activation, Kernels, Step, matrix, transpose};
 use batchnorm_experiments::tensor::Tensor;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use testkit::gpu::download;
 use testkit::kernel::Dispatch;
 use wgpu_batchnorm::wgpu;
+
+mod random;
+mod views;
 
 struct Bench {
     gpu: Gpu,
@@ -256,73 +259,4 @@ fn descent_moving_and_distance() {
     t.run(&t.kernels.distance_squared(&step, ps.binding(), gs.binding(), sums.binding()));
     let distance: f64 = wanted.iter().zip(&g).map(|(&p, &g)| (p - f64::from(g)).powi(2)).sum();
     assert_close(&t.download(&sums), &[0.0, 1.0 + distance, 0.0], 1e-6);
-}
-
-#[test]
-fn noise_has_the_stated_distribution_and_gradient() {
-    let t = &*BENCH;
-    let (rows, features) = (4000u32, 3u32);
-    let len = (rows * features) as usize;
-    let run = |seed: u32, layer: u32, value: f32, backward: bool| {
-        let x = t.upload(&vec![value; len]);
-        let step = t.step(Step { seed, slot: 3, ..Default::default() });
-        let prepare = if backward { Kernels::noise_backward } else { Kernels::noise };
-        t.run(&prepare(&t.kernels, &step, [rows, features], layer, x.binding()));
-        t.download::<f32>(&x)
-    };
-    let (shift, both, scale) = (run(1, 0, 0.0, false), run(1, 0, 1.0, false), run(1, 0, 1.0, true));
-    for ((m, y), s) in shift.iter().zip(&both).zip(&scale) {
-        assert!((m + s - y).abs() < 1e-5, "the gradient is the scale of the forward pass");
-    }
-    let feature = |values: &[f32], c: usize| -> (f64, f64) {
-        let values: Vec<f64> = values.iter().skip(c).step_by(features as usize).map(|&v| v.into()).collect();
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-        (mean, var.sqrt())
-    };
-    for c in 0..features as usize {
-        let (mean, std) = feature(&shift, c);
-        assert!(
-            mean.abs() < 0.51 && (std - 0.1 / 3f64.sqrt()).abs() < 0.003,
-            "shift: mean {mean}, std {std}"
-        );
-        let (mean, std) = feature(&scale, c);
-        assert!((0.99..1.26).contains(&mean) && (std - 0.1).abs() < 0.006, "scale: mean {mean}, std {std}");
-    }
-    assert_ne!(feature(&shift, 0).0, feature(&shift, 1).0);
-    for (seed, layer) in [(2, 0), (1, 1)] {
-        assert!((feature(&run(seed, layer, 0.0, false), 0).0 - feature(&shift, 0).0).abs() > 1e-3);
-    }
-}
-
-#[test]
-fn histograms_count_every_value_once() {
-    let t = &*BENCH;
-    let reach = 2.0;
-    for len in [1usize, 255, 256, 5000] {
-        let mut x: Vec<f32> = random(40, len).iter().map(|v| 3.0 * v).collect();
-        x[0] = f32::INFINITY;
-        let (values, counts) = (t.upload(&x), t.upload(&[7u32; BINS as usize]));
-        t.run(&t.kernels.histogram(reach, values.binding(), counts.binding()));
-        let mut want = vec![0u32; BINS as usize];
-        for v in &x {
-            let place = (v * BINS as f32 / (2.0 * reach) + BINS as f32 / 2.0).clamp(0.0, BINS as f32 - 0.5);
-            want[place as usize] += 1;
-        }
-        assert_eq!(t.download::<u32>(&counts), want, "{len} values");
-    }
-}
-
-#[test]
-fn sums_of_squares_go_to_their_slots() {
-    let t = &*BENCH;
-    for len in [1usize, 256, 3001] {
-        let x = random(50, len);
-        let (values, sums) = (t.upload(&x), t.upload(&[-1.0f32; 3]));
-        t.run(&t.kernels.squares(1, values.binding(), sums.binding()));
-        let want: f64 = x.iter().map(|&v| f64::from(v).powi(2)).sum();
-        let got: Vec<f32> = t.download(&sums);
-        assert_eq!([got[0], got[2]], [-1.0; 2]);
-        assert_close(&got[1..2], &[want], 1e-6);
-    }
 }
