@@ -5,9 +5,6 @@ use super::registers::{Holding, REGISTERS};
 use super::{DeviceProfile, PlanError, PlanRequest, View, Work};
 use crate::tensor::{Shape, StorageType};
 
-/// Packets that a GPU's kernels load before they use the first.
-pub(crate) const AHEAD: u32 = 4;
-
 /// Mesa 22.3's lavapipe stops an invocation's loops after 65,535 iterations in all, without a word.
 const MAX_ITERATIONS: u64 = 65_000;
 

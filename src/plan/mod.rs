@@ -28,8 +28,8 @@ pub use epilogue::{
     Activation, ActivationError, CustomActivation, Epilogue, PreActivation, ResidualGradient,
 };
 pub use error::PlanError;
-pub(crate) use frame::{AHEAD, packets};
-pub(crate) use grid::{Grid, HELD};
+pub(crate) use frame::packets;
+pub(crate) use grid::{AHEAD, Grid, HELD};
 pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
