@@ -26,7 +26,7 @@ fi
 
 # Runs a command, and keeps what it prints as a section of the report.
 section() { # TITLE COMMAND...
-  local title=$1 begun=$SECONDS status=0
+  local title=$1 begun=$SECONDS status=0 command
   shift
   echo "== $title"
   "$@" > "$out/last" 2>&1 || status=$?
