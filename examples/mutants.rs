@@ -34,8 +34,8 @@ struct Arguments {
     /// The program of the tests, built to read mutants.
     #[arg(long, required_unless_present_any = ["list", "check"])]
     tests: Option<PathBuf>,
-    /// Of the three stages that tests are run in, only so many: a run with more goes on with what survived.
-    #[arg(long, default_value_t = 3)]
+    /// Of the five stages that tests are run in, only so many: a run with more goes on with what survived.
+    #[arg(long, default_value_t = 5)]
     stages: usize,
     /// Tests that are left out.
     #[arg(long, value_name = "TEXT")]

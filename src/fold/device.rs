@@ -14,8 +14,9 @@ pub const SHADER: &str = concat!(
     include_str!("../../shaders/forward/inverse_std.wgsl")
 );
 
-/// The same as it is compiled.
-fn source() -> String {
+/// The same as it is compiled. Not part of the API.
+#[doc(hidden)]
+pub fn source() -> String {
     let files = [
         ("fold_preceding", include_str!("../../shaders/fold/fold_preceding.wgsl")),
         ("inverse_std", include_str!("../../shaders/forward/inverse_std.wgsl")),

@@ -19,29 +19,58 @@ const OF_FILES: &[(&str, &[&str])] = &[
     ("", &["drill::", "reference::", "evaluation::"]),
 ];
 
-/// What tells most of those that are left: twins on every path, exact sums, each option.
-const QUICK: &[&str] = &[
-    "reference::",
-    "drill::",
+/// What tells most mutants of a line with this in it.
+const OF_LINES: &[(&str, &[&str])] = &[
+    ("QUADS", &["indices::arrays"]),
+    ("STATS", &["indices::arrays"]),
+    ("AHEAD", &["indices::arrays", "parity::plans_of_a_gpu"]),
+    ("grouped", &["parity::plans_of_a_gpu"]),
+    ("params.groups", &["coverage::surplus"]),
+    ("clamped(", &["indices::surplus", "indices::a_last_tile"]),
+    ("accumulate", &["backward::gradients_can_be_left_out"]),
+    ("_gradient[i]", &["backward::gradients_can_be_left_out"]),
+    ("skips", &["guard::skipped"]),
+    ("exponent", &["guard::skipped"]),
+    ("1e38", &["extremes::"]),
+    ("FAN", &["coverage::merges", "splits::", "accuracy::no_sum_is_long"]),
+    ("SEGMENT", &["accuracy::", "hard::sorted"]),
+    ("RUN", &["accuracy::", "hard::sorted"]),
+    ("Barrier", &["indices::"]),
+    ("FROZEN", &["backward::running_statistics"]),
+    ("valid", &["masks::few_values", "mask_coverage::"]),
+    ("MASKED", &["masks::few_values", "mask_coverage::"]),
+    ("Saved(", &["coverage::rows_of_single"]),
+    ("running", &["semantics::", "counting::"]),
+    ("count", &["counting::", "parts::", "masks::few_values"]),
+];
+
+/// What has ends: indices that are counted, surplus workgroups, few values, masks, values that are not finite.
+const EDGES: &[&str] = &[
+    "indices::",
+    "coverage::surplus",
     "evaluation::",
     "frozen::",
     "semantics::",
     "nonfinite::",
-    "numerics::",
     "extremes::",
+    "mask_steps::",
+    "mask_coverage::",
+    "masks::few_values",
+];
+
+/// Twins on every path, exact sums, and each option.
+const TWINS: &[&str] = &[
+    "reference::",
+    "drill::",
+    "backward::",
+    "parity::each_path",
+    "parity::plans_of_a_gpu",
+    "coverage::",
+    "numerics::",
     "activations::",
     "epilogues::",
     "storage::",
     "parts::",
-    "mask_steps::",
-    "masks::few_values",
-    "mask_coverage::",
-    "mask_parts::",
-    "coverage::planes",
-    "coverage::rows",
-    "coverage::surplus",
-    "parity::each_path",
-    "parity::plans_of_a_gpu",
     "splits::",
 ];
 
@@ -49,6 +78,6 @@ const QUICK: &[&str] = &[
 pub fn stages(mutant: &Mutant) -> Stages {
     let path = mutant.file.to_string_lossy();
     let own = OF_FILES.iter().find(|(begin, _)| path.starts_with(begin)).expect("the last is of all files");
-    let quick = QUICK.iter().copied().filter(|test| !own.1.contains(test));
-    vec![own.1.to_vec(), quick.collect(), vec![]]
+    let line = OF_LINES.iter().filter(|(part, _)| mutant.before.contains(part)).flat_map(|(_, tests)| *tests);
+    vec![own.1.to_vec(), line.copied().collect(), EDGES.to_vec(), TWINS.to_vec(), vec![]]
 }
