@@ -38,7 +38,8 @@ pub(crate) fn current(name: &str, text: &'static str) -> &'static str {
     use std::sync::LazyLock;
     static MUTANT: LazyLock<Option<(std::path::PathBuf, String)>> = LazyLock::new(|| {
         let path = std::path::PathBuf::from(std::env::var_os("BATCHNORM_MUTANT")?);
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Some((path, text))
     });
     match &*MUTANT {

@@ -7,7 +7,8 @@ use testkit::layer::{cut, descriptor, layer};
 use testkit::random::{state, tensor};
 use wgpu_batchnorm::fold::{Fold, FoldError, FoldKernel, Padding, WeightShape, source};
 use wgpu_batchnorm::{
-    BatchNorm, BatchNormDescriptor, BindingError, DispatchBinding, DispatchDescription, Evaluation, Shape, State, Tensor,
+    BatchNorm, BatchNormDescriptor, BindingError, DispatchBinding, DispatchDescription, Evaluation, Shape,
+    State, Tensor,
 };
 
 use crate::placement::MARGIN;
@@ -153,7 +154,11 @@ fn no_index_is_out_of_range() {
         buffer: gpu().empty(len.max(1)),
         offset: 0,
         size: 4 * len as u64,
-        uniform: if binding == 0 { params.iter().flat_map(|word| word.to_le_bytes()).collect() } else { vec![] },
+        uniform: if binding == 0 {
+            params.iter().flat_map(|word| word.to_le_bytes()).collect()
+        } else {
+            vec![]
+        },
     };
     let fold = DispatchDescription {
         label: "fold_preceding".into(),

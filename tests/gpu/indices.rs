@@ -147,6 +147,13 @@ fn a_last_tile_that_is_not_full() {
             inspect_all(&mut inspector, context, Case::new(Shape::rows(37, 192), plan));
         }
     }
+    // Without its output, backward makes anew what the activation was given, from the saved statistics.
+    let [_, leaky, ..] = epilogues();
+    for path in ["cached", "split splits=2"] {
+        let case = Case::new(Shape::rows(37, 192), &format!("{path} packet=4 workgroup=64 tile=32"));
+        let rig = Rig::with_epilogue(context(), case, Wanted::All, Placement::Disjoint, leaky);
+        inspect_rig(&mut inspector, &rig, &format!("{case}, {leaky:?}"));
+    }
 }
 
 #[test]

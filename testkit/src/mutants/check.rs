@@ -16,7 +16,8 @@ pub fn is_valid(path: &Path) -> bool {
         return accepts(&format!("{text}\nfn inverse_std(variance: f32) -> f32 {{ return variance; }}\n"));
     }
     let marks = text.lines().filter_map(|line| line.strip_prefix("fn ").or(line.strip_prefix("struct ")));
-    let marks: Vec<String> = marks.filter_map(|rest| rest.split(['(', ' ']).next().map(str::to_owned)).collect();
+    let marks: Vec<String> =
+        marks.filter_map(|rest| rest.split(['(', ' ']).next().map(str::to_owned)).collect();
     let mark = format!(" {}", marks.first().expect("a file has a function or a type"));
     let shaders = wgpu_batchnorm::shaders();
     let with_it: Vec<_> = shaders.iter().filter(|(_, source)| source.contains(&mark)).collect();

@@ -68,7 +68,8 @@ fn of_file(rules: &Rules, file: &Path, text: &str) -> Vec<Mutant> {
             if seen.contains(&after) {
                 continue;
             }
-            let earlier = mutants.iter().filter(|mutant| (mutant.line, mutant.rule) == (index + 1, rule)).count();
+            let earlier =
+                mutants.iter().filter(|mutant| (mutant.line, mutant.rule) == (index + 1, rule)).count();
             mutants.push(Mutant {
                 file: file.to_owned(),
                 line: index + 1,

@@ -140,7 +140,8 @@ impl Rules {
             pattern.captures_iter(line).map(|found| (*rule, found.get(1).unwrap().range(), new.clone()))
         });
         let mut changes: Vec<Change> = replaced.collect();
-        let declares = ["let ", "var ", "return ", "const ", "alias "].iter().any(|word| line.trim().starts_with(word));
+        let declares =
+            ["let ", "var ", "return ", "const ", "alias "].iter().any(|word| line.trim().starts_with(word));
         changes.retain(|(rule, ..)| *rule != Rule::Statement || !declares);
         for found in self.numbers.captures_iter(line) {
             let number = found.get(1).unwrap();
@@ -197,19 +198,35 @@ mod tests {
 
     fn changed(line: &str, rule: Rule) -> Vec<String> {
         let changes = Rules::new().changes(line).into_iter().filter(|(of, ..)| *of == rule);
-        changes.map(|(_, range, new)| format!("{}{new}{}", &line[..range.start], &line[range.end..])).collect()
+        changes
+            .map(|(_, range, new)| format!("{}{new}{}", &line[..range.start], &line[range.end..]))
+            .collect()
     }
 
     #[test]
     fn each_rule_changes_what_it_says() {
         let line = "if i < params.slots && x >= 4u {";
-        assert_eq!(changed(line, Rule::Bound), ["if i <= params.slots && x >= 4u {", "if i < params.slots && x > 4u {"]);
+        assert_eq!(
+            changed(line, Rule::Bound),
+            ["if i <= params.slots && x >= 4u {", "if i < params.slots && x > 4u {"]
+        );
         assert_eq!(changed("a = b != c;", Rule::Comparison), ["a = b == c;"]);
-        assert_eq!(changed("f(-a * b - c)", Rule::Operator), ["f(-a * b + c)", "f(-a / b - c)", "f(a * b - c)"]);
+        assert_eq!(
+            changed("f(-a * b - c)", Rule::Operator),
+            ["f(-a * b + c)", "f(-a / b - c)", "f(a * b - c)"]
+        );
         assert_eq!(changed("a |= ~b << c;", Rule::Bits), ["a |= ~b >> c;", "a &= ~b << c;", "a |= b << c;"]);
         assert_eq!(changed("if MASKED {", Rule::Logic), ["if !MASKED {"]);
         assert_eq!(changed("if !MASKED {", Rule::Logic), ["if MASKED {"]);
-        assert_eq!(changed("x4u + 0x10u + 1.0 + 0u", Rule::Constant), ["x4u + 17u + 1.0 + 0u", "x4u + 15u + 1.0 + 0u", "x4u + 0x10u + 1.5 + 0u", "x4u + 0x10u + 1.0 + 1u"]);
+        assert_eq!(
+            changed("x4u + 0x10u + 1.0 + 0u", Rule::Constant),
+            [
+                "x4u + 17u + 1.0 + 0u",
+                "x4u + 15u + 1.0 + 0u",
+                "x4u + 0x10u + 1.5 + 0u",
+                "x4u + 0x10u + 1.0 + 1u"
+            ]
+        );
         assert_eq!(changed("    workgroupBarrier();", Rule::Barrier), ["    "]);
         assert_eq!(changed("min(a, b)", Rule::Limit), ["max(a, b)"]);
         assert_eq!(changed("select(f(a, b), c[d], e)", Rule::Select), ["select(c[d], f(a, b), e)"]);

@@ -5,15 +5,16 @@ use super::run::Stages;
 
 /// What tells most mutants of a part of shaders/ soonest. The first that the file's path begins with.
 const OF_FILES: &[(&str, &[&str])] = &[
-    ("fold/", &["folding::on_the_device"]),
+    ("fold/", &["folding::on_the_device", "folding::no_index"]),
     ("mask/", &["mask_steps::", "masks::few_values", "mask_coverage::ones"]),
     ("lib/float16", &["storage::"]),
     ("lib/bfloat16", &["storage::"]),
     ("lib/halves", &["storage::"]),
-    ("forward/guard", &["mask_parts::guards_of_finalized_parts", "guard::"]),
+    ("forward/guard", &["mask_parts::guards_of_finalized_parts", "nonfinite::one_part"]),
     ("forward/gather_moments", &["parts::"]),
     ("backward/gather_sums", &["parts::"]),
     ("backward/frozen_gradient", &["frozen::"]),
+    ("epilogue/positive", &["activations::", "nonfinite::no_nan"]),
     ("epilogue/", &["activations::", "reference::"]),
     ("backward/", &["drill::gradients", "reference::", "frozen::"]),
     ("", &["drill::", "reference::", "evaluation::"]),
@@ -79,5 +80,5 @@ pub fn stages(mutant: &Mutant) -> Stages {
     let path = mutant.file.to_string_lossy();
     let own = OF_FILES.iter().find(|(begin, _)| path.starts_with(begin)).expect("the last is of all files");
     let line = OF_LINES.iter().filter(|(part, _)| mutant.before.contains(part)).flat_map(|(_, tests)| *tests);
-    vec![own.1.to_vec(), line.copied().collect(), EDGES.to_vec(), TWINS.to_vec(), vec![]]
+    vec![own.1.to_vec(), line.copied().collect(), EDGES.to_vec(), TWINS.to_vec(), vec![""]]
 }
