@@ -117,17 +117,18 @@ fn run(arguments: &Arguments, drawn: &[Mutant]) -> Result<Report, Box<dyn Error>
     Ok(report)
 }
 
-fn print_report(report: &Report) {
-    let groups: [(&str, fn(&Outcome) -> String); 2] =
-        [("rule", |outcome| outcome.rule.to_string()), ("folder", |outcome| outcome.folder().to_owned())];
-    for (title, of) in groups {
-        let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN).set_header([title, "killed", "of"]);
-        for (name, [killed, counted]) in report.scores(of) {
-            table.add_row([name, killed.to_string(), counted.to_string()]);
-        }
-        println!("{table}\n");
+fn print_scores<'a>(report: &'a Report, title: &str, of: impl Fn(&'a Outcome) -> String) {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header([title, "killed", "of"]);
+    for (name, [killed, counted]) in report.scores(of) {
+        table.add_row([name, killed.to_string(), counted.to_string()]);
     }
+    println!("{table}\n");
+}
+
+fn print_report(report: &Report) {
+    print_scores(report, "rule", |outcome| outcome.rule.to_string());
+    print_scores(report, "folder", |outcome| outcome.folder().to_owned());
     for (_, [killed, counted]) in report.scores(|_| "all".to_owned()) {
         let refused = report.outcomes.len() - counted;
         println!("{killed} of {counted} are killed; naga refuses {refused} more");

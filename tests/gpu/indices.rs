@@ -2,11 +2,12 @@
 //! read off the kernels as they run, since no software adapter punishes either.
 
 use super::coverage::{epilogues, folded, folded_cases};
-use testkit::coverage::cases::{self, Case};
+use testkit::coverage::cases::{self, CACHED, Case, PERSISTENT, SPLIT};
 use testkit::coverage::indices::{Inspector, instrumented};
 use testkit::coverage::races;
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
 use testkit::gpu::{context, gpu, whole};
+use testkit::masks::Masked;
 use wgpu_batchnorm::{
     Backward, BatchNorm, BatchNormDescriptor, Context, ContextOptions, DeviceProfile, Evaluation, Finalize,
     FinalizeGradients, Moments, PlanRequest, Shape, Training, View,
@@ -147,12 +148,29 @@ fn a_last_tile_that_is_not_full() {
             inspect_all(&mut inspector, context, Case::new(Shape::rows(37, 192), plan));
         }
     }
+    let held = Case::new(Shape::rows(8, 192), "persistent packet=4 workgroup=64 tile=32 held=4");
+    inspect(&mut inspector, context(), held, Wanted::All, Placement::Disjoint);
     // Without its output, backward makes anew what the activation was given, from the saved statistics.
     let [_, leaky, ..] = epilogues();
     for path in ["cached", "split splits=2"] {
         let case = Case::new(Shape::rows(37, 192), &format!("{path} packet=4 workgroup=64 tile=32"));
         let rig = Rig::with_epilogue(context(), case, Wanted::All, Placement::Disjoint, leaky);
         inspect_rig(&mut inspector, &rig, &format!("{case}, {leaky:?}"));
+    }
+}
+
+/// A mask of whole words, whose last packet is the last of a word.
+#[test]
+fn with_a_mask() {
+    if !has_room() {
+        return;
+    }
+    let (shape, mut inspector) = (Shape::channels_first(8, 5, &[28]), Inspector::default());
+    for path in [CACHED[0], SPLIT[0], PERSISTENT[0]] {
+        let case = Case::new(shape, &format!("{path} planes packet=4"));
+        let mask = Masked::random(shape, 0.7, 361);
+        let rig = Rig::with_mask(context(), case, Wanted::All, Placement::Disjoint, mask);
+        inspect_rig(&mut inspector, &rig, &format!("{case}, masked"));
     }
 }
 
