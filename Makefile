@@ -45,7 +45,8 @@ help:
 vulkan:
 	@scripts/vulkan.sh
 
-# Mesa's software driver compiles kernels of four lanes in half the time that those of eight take, which the other targets run.
+# Mesa 25's software driver compiles kernels of four lanes in half the time that it takes for eight. The other targets run
+# eight.
 test: vulkan
 	LP_NATIVE_VECTOR_WIDTH=128 cargo test --workspace
 
@@ -158,8 +159,7 @@ web-test: web-tools
 
 # As a program of this machine: the linter needs the standard library of its own compiler.
 web-lint:
-	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package batchnorm-web --package batchnorm-web-device \
-		--package batchnorm-evidence -- -D warnings
+	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --workspace -- -D warnings
 
 # The versions that the crate's own tests have run with, where there are any.
 mpi-lock:

@@ -26,17 +26,19 @@ fi
 
 # Runs a command, and keeps what it prints as a section of the report.
 section() { # TITLE COMMAND...
-  local title=$1 begun=$SECONDS status=0
+  local title=$1 begun=$SECONDS status=0 command
   shift
   echo "== $title"
   "$@" > "$out/last" 2>&1 || status=$?
   [ $status = 0 ] || failed+=("$title (exit code $status)")
   {
-    printf '## %s\n\n`%s`, %d s' "$title" "$*" $((SECONDS - begun))
+    command=$*
+    [ ${#command} -le 200 ] || command="${command:0:200} …"
+    printf '## %s\n\n`%s`, %d s' "$title" "$command" $((SECONDS - begun))
     [ $status = 0 ] || printf ', **exit code %d**' $status
     printf '\n\n```text\n'
     # The table that ends the output, without what criterion says of each measurement.
-    grep -vE '^(Benchmarking|Found| +[0-9]+ \([0-9.]+%\)|[a-z_]+/.* time:|.*(time|thrpt|change): +\[)' "$out/last" | tail -120
+    grep -vE '^(Benchmarking|tuning |Found| +[0-9]+ \([0-9.]+%\)|[a-z_]+/.* time:|.*(time|thrpt|change): +\[|[a-z_]+/[^ ]+$)' "$out/last" | tail -120
     printf '```\n\n'
   } >> "$out/sections.md"
 }

@@ -5,9 +5,6 @@ use super::registers::{Holding, REGISTERS};
 use super::{DeviceProfile, PlanError, PlanRequest, View, Work};
 use crate::tensor::{Shape, StorageType};
 
-/// Packets that a GPU's kernels load before they use the first.
-pub(crate) const AHEAD: u32 = 4;
-
 /// Mesa 22.3's lavapipe stops an invocation's loops after 65,535 iterations in all, without a word.
 const MAX_ITERATIONS: u64 = 65_000;
 
@@ -201,8 +198,10 @@ fn packet_of(
     };
     let fits = |packet: u32| line % u64::from(packet) == 0;
     let packets = packets(work.storage);
-    // A GPU loads up to 16 bytes at a time.
-    let widest = if profile.simd().is_some() { 16 } else { 16 / work.storage.bytes() as u32 };
+    // A load of 16 bytes at most; on a CPU, whose lanes go along a row, a cache line for each of them. Along planes a lane
+    // has its lines to itself, and more values than registers hold would only be compiled longer.
+    let line_for_each = profile.simd().is_some() && view == View::Rows;
+    let widest = if line_for_each { 16 } else { 16 / work.storage.bytes() as u32 };
     match request.packet {
         None => {
             let widest = packets.iter().rev().find(|&&packet| packet <= widest && fits(packet));

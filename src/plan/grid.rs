@@ -2,6 +2,8 @@
 
 use super::View;
 
+/// Packets that a GPU's kernels load before they use the first.
+pub(crate) const AHEAD: u32 = 4;
 /// Packets that an invocation may hold, each a shader of its own.
 pub(crate) const HELD: [u32; 3] = [4, 8, 16];
 

@@ -28,14 +28,16 @@ pub use epilogue::{
     Activation, ActivationError, CustomActivation, Epilogue, PreActivation, ResidualGradient,
 };
 pub use error::PlanError;
-pub(crate) use frame::{AHEAD, packets};
-pub(crate) use grid::{Grid, HELD};
+pub(crate) use frame::packets;
+pub(crate) use grid::{AHEAD, Grid, HELD};
 pub(crate) use op::Kernel;
 pub use op::{Op, Path, View};
 pub use profile::DeviceProfile;
 #[doc(hidden)]
 pub use registers::Holding;
 pub use request::{ParsePlanError, PlanRequest};
+#[cfg(test)]
+pub(crate) use stage::storage_buffers;
 pub(crate) use stage::{
     MEANS_VECTORS, MOMENTS_VECTORS, SAVED_VECTORS, SUMS_VECTORS, Stage, mask_words, vector_stride,
 };

@@ -1,7 +1,7 @@
 //! Registers that the persistent path takes.
 
 use super::View;
-use super::frame::AHEAD;
+use super::grid::AHEAD;
 use crate::tensor::StorageType;
 
 /// Registers of a multiprocessor (32 bits each; GPUs of NVIDIA, AMD and Intel have as many or more).

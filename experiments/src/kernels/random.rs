@@ -36,10 +36,7 @@ impl Kernels {
         layer: u32,
         values: BufferBinding,
     ) -> Dispatch {
-        let size = self.uniform(&[rows * features, features, layer, 0]);
-        let bindings =
-            vec![(0, step.as_entire_buffer_binding()), (1, size.as_entire_buffer_binding()), (2, values)];
-        self.dispatch(pipeline, bindings, lines(rows * features))
+        self.drawn(pipeline, step, [rows * features, features, layer, 0], vec![(2, values)])
     }
 
     /// Drops a share of `len` values, in 0..1: y from x. `layer` makes every layer's choice different.
@@ -51,9 +48,7 @@ impl Kernels {
         x: BufferBinding,
         y: BufferBinding,
     ) -> Dispatch {
-        let drop = self.uniform(&[len, layer, share.to_bits(), 0]);
-        let uniforms = [(0, step.as_entire_buffer_binding()), (1, drop.as_entire_buffer_binding())];
-        self.dispatch(&self.dropout[0], uniforms.into_iter().chain([(2, y), (3, x)]).collect(), lines(len))
+        self.drawn(&self.dropout[0], step, [len, layer, share.to_bits(), 0], vec![(2, y), (3, x)])
     }
 
     /// From the gradient of y that of x in its place.
@@ -64,8 +59,19 @@ impl Kernels {
         share: f32,
         gradient: BufferBinding,
     ) -> Dispatch {
-        let drop = self.uniform(&[len, layer, share.to_bits(), 0]);
-        let uniforms = [(0, step.as_entire_buffer_binding()), (1, drop.as_entire_buffer_binding())];
-        self.dispatch(&self.dropout[1], uniforms.into_iter().chain([(2, gradient)]).collect(), lines(len))
+        self.drawn(&self.dropout[1], step, [len, layer, share.to_bits(), 0], vec![(2, gradient)])
+    }
+
+    /// A kernel that draws a number for each value. `uniform` begins with how many there are.
+    fn drawn(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        step: &wgpu::Buffer,
+        uniform: [u32; 4],
+        tensors: Vec<(u32, BufferBinding)>,
+    ) -> Dispatch {
+        let buffer = self.uniform(&uniform);
+        let uniforms = [(0, step.as_entire_buffer_binding()), (1, buffer.as_entire_buffer_binding())];
+        self.dispatch(pipeline, uniforms.into_iter().chain(tensors).collect(), lines(uniform[0]))
     }
 }
