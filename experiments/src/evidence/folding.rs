@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use comfy_table::Table;
 use serde::Serialize;
 use testkit::buffers::download;
 use wgpu_batchnorm::fold::{Fold, FoldKernel, WeightShape};
 
-use super::Lab;
 use super::findings::{Check, Findings, median, table};
+use super::{Lab, Scope};
 use crate::digits::{self, Plan};
 use crate::gpu::Gpu;
 use crate::kernels::Step;
@@ -35,6 +35,13 @@ struct Timing {
     milliseconds: [f32; 2],
 }
 
+impl Timing {
+    /// What share of the time folding saves.
+    fn saved(&self) -> f32 {
+        1.0 - self.milliseconds[1] / self.milliseconds[0]
+    }
+}
+
 pub fn run(lab: &Lab) -> Result<Findings> {
     let Lab { gpu, task, scope, .. } = lab;
     let steps = scope.pick(20, 200, 200);
@@ -44,36 +51,33 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     fold(gpu, &network, &folded)?;
 
     let networks = [&network, &folded];
-    let test = task.data.test.len() as u32;
-    let passes = prepare(lab, networks, test)?;
-    gpu.submit(|encoder| {
-        let mut compute = encoder.begin_compute_pass(&Default::default());
-        passes.iter().for_each(|pass| pass.forward(&mut compute));
-    });
-    let logits =
-        passes.each_ref().map(|pass| download::<f32>(&gpu.device, &gpu.queue, pass.outputs.binding()));
-    let correct =
-        passes.each_ref().map(|pass| download::<u32>(&gpu.device, &gpu.queue, pass.correct.binding())[0]);
-    let largest =
-        |values: &mut dyn Iterator<Item = f32>| values.fold(0.0f32, |most, value| most.max(value.abs()));
-    let apart = largest(&mut std::iter::zip(&logits[0], &logits[1]).map(|(a, b)| a - b));
-    let difference = apart / largest(&mut logits[0].iter().copied());
+    let passes = prepare(lab, networks, task.data.test.len() as u32)?;
+    let read = |binding| download::<f32>(&gpu.device, &gpu.queue, binding);
+    let difference = apart(&passes.each_ref().map(|pass| read(pass.outputs.binding())));
+    let correct = passes.each_ref().map(|pass| download(&gpu.device, &gpu.queue, pass.correct.binding())[0]);
 
     let sizes = scope.pick(vec![1], vec![1, 64], vec![1, 4, 16, 64, 256]);
     let (runs, samples) = scope.pick((2, 1), (20, 9), (20, 25));
-    let timings = sizes
-        .into_iter()
-        .map(|images| {
-            let passes = prepare(lab, networks, images)?;
-            let kernels = passes.each_ref().map(|pass| pass.works().count());
-            Ok(Timing { images, kernels, milliseconds: times(gpu, &passes, runs, samples)? })
-        })
-        .collect::<Result<_>>()?;
+    let timing = |images| {
+        let passes = prepare(lab, networks, images)?;
+        let kernels = passes.each_ref().map(|pass| pass.works().count());
+        Ok(Timing { images, kernels, milliseconds: times(gpu, &passes, runs, samples)? })
+    };
+    let timings = sizes.into_iter().map(timing).collect::<Result<_>>()?;
     let report = Report { difference, correct, timings };
     Ok(Findings::new(&report)?
         .tables([report.table()])
         .pictures([("folding", report.picture())])
-        .checks(report.checks()))
+        .checks(report.checks(*scope)))
+}
+
+/// The largest difference, over the largest of the first values.
+fn apart([values, others]: &[Vec<f32>; 2]) -> f32 {
+    // A NaN is the largest.
+    fn largest(values: impl Iterator<Item = f32>) -> f32 {
+        values.map(f32::abs).max_by(f32::total_cmp).unwrap_or(f32::NAN)
+    }
+    largest(std::iter::zip(values, others).map(|(a, b)| a - b)) / largest(values.iter().copied())
 }
 
 /// Folds the batch norms of a network on the device, into the layers of a plain one.
@@ -84,7 +88,7 @@ fn fold(gpu: &Gpu, network: &Network, folded: &Network) -> Result<()> {
     for ((norm, (weight, _)), (folded_weight, folded_bias)) in network.norms().iter().zip(&from).zip(&to) {
         let outputs = norm.features() as usize;
         let shape = WeightShape::linear(outputs, weight.len as usize / outputs);
-        let Some(folded_bias) = folded_bias else { continue };
+        let folded_bias = folded_bias.as_ref().context("a plain network has biases")?;
         let fold = Fold::new(shape, weight.binding(), folded_weight.binding(), folded_bias.binding());
         steps.push(kernel.prepare(norm, &fold)?);
     }
@@ -93,9 +97,9 @@ fn fold(gpu: &Gpu, network: &Network, folded: &Network) -> Result<()> {
         steps.iter().for_each(|step| step.record(&mut compute));
         drop(compute);
         // No batch norm follows the last layer.
-        if let (Some((weight, bias)), Some((to, to_bias))) = (from.last(), to.last()) {
+        for ((weight, bias), (to, to_bias)) in from.iter().zip(&to).skip(steps.len()) {
             weight.copy_to(encoder, to);
-            if let (Some(bias), Some(to_bias)) = (bias, to_bias) {
+            if let Some((bias, to_bias)) = bias.as_ref().zip(to_bias.as_ref()) {
                 bias.copy_to(encoder, to_bias);
             }
         }
@@ -103,14 +107,12 @@ fn fold(gpu: &Gpu, network: &Network, folded: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Evaluation of the first test images.
+/// Evaluates the first test images.
 fn prepare(lab: &Lab, networks: [&Network; 2], images: u32) -> Result<[Pass; 2]> {
     let all: Vec<u32> = (0..images).collect();
     let prepare = |network: &Network| {
         let pass = network.prepare(images, Mode::Evaluate, 1)?;
-        let gather = lab.task.gather_test(&lab.gpu, &pass, &all);
-        pass.set(&lab.gpu, Step::default());
-        lab.gpu.submit(|encoder| gather.record(&mut encoder.begin_compute_pass(&Default::default())));
+        pass.evaluate(&lab.gpu, &lab.task.gather_test(&lab.gpu, &pass, &all), Step::default());
         anyhow::Ok(pass)
     };
     Ok([prepare(networks[0])?, prepare(networks[1])?])
@@ -128,7 +130,7 @@ fn times(gpu: &Gpu, passes: &[Pass; 2], runs: u32, samples: u32) -> Result<[f32;
         anyhow::Ok(start.elapsed().as_secs_f32() * 1e3 / runs as f32)
     };
     let mut times = [vec![], vec![]];
-    // The first of each compiles and allocates.
+    // The first of each allocates.
     passes.iter().try_for_each(|pass| sample(pass).map(drop))?;
     for _ in 0..samples {
         for (pass, times) in passes.iter().zip(&mut times) {
@@ -141,14 +143,15 @@ fn times(gpu: &Gpu, passes: &[Pass; 2], runs: u32, samples: u32) -> Result<[f32;
 impl Report {
     fn table(&self) -> Table {
         let mut table = table(["images", "kernels", "folded", "ms", "folded", "time saved"]);
-        for Timing { images, kernels, milliseconds: [with, folded] } in &self.timings {
+        for timing in &self.timings {
+            let Timing { images, kernels, milliseconds: [with, folded] } = timing;
             table.add_row([
                 images.to_string(),
                 kernels[0].to_string(),
                 kernels[1].to_string(),
                 format!("{with:.3}"),
                 format!("{folded:.3}"),
-                format!("{:.0} %", 100.0 * (1.0 - folded / with)),
+                format!("{:.0} %", 100.0 * timing.saved()),
             ]);
         }
         table
@@ -173,14 +176,26 @@ impl Report {
         Picture { title: "Folding at inference: three batch norms less".into(), panels: vec![panel] }
     }
 
-    fn checks(&self) -> Vec<Check> {
-        let Self { difference, correct: [with, folded], .. } = self;
-        vec![
+    fn checks(&self, scope: Scope) -> Vec<Check> {
+        let Self { difference, correct: [with, folded], timings } = self;
+        let mut checks = vec![
             Check::new(
                 format!("folding: outputs within 1e-5 of the largest ({difference:.1e})"),
                 *difference < 1e-5,
             ),
             Check::new(format!("folding: the same answers are right ({with}, {folded})"), with == folded),
-        ]
+            Check::new(
+                "folding: three kernels less".into(),
+                timings.iter().all(|timing| timing.kernels[0] == timing.kernels[1] + 3),
+            ),
+        ];
+        if scope == Scope::Full {
+            let least = timings.iter().map(Timing::saved).fold(1.0, f32::min);
+            checks.push(Check::new(
+                format!("folding: saves time for every number of images (at least {:.0} %)", 100.0 * least),
+                least > 0.0,
+            ));
+        }
+        checks
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::findings::{Check, Findings, Pair, end, table};
 use super::{Lab, Scope};
+use crate::data::Regression;
 use crate::digits::{self, Plan};
 use crate::network::Normalization;
 use crate::plots::{Line, Panel, Picture, Scale, WITH, WITHOUT, decades, line};
@@ -16,6 +17,8 @@ use crate::trainer::unless_diverged;
 /// Test accuracy on digits from which on a network counts as trained, and training loss of the regression up to which.
 const ACCURACY: f32 = 0.9;
 const LOSS: f32 = 0.05;
+/// Narrower layers than those of the recorded regression: there are many rates to try.
+const HIDDEN: [u32; 6] = [32; 6];
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -40,7 +43,8 @@ fn rates(first: i32, last: i32) -> Vec<f32> {
 }
 
 pub fn run(lab: &Lab) -> Result<Findings> {
-    let (digits_steps, regression_steps) = lab.scope.pick((20, 2), (200, 100), (300, 200));
+    let (digits_steps, regression_steps) = lab.scope.pick((20, 20), (200, 200), (300, 300));
+    let task = regression::own_task_of(&HIDDEN, 0);
     let (digit_rates, regression_rates) = lab.scope.pick(
         (rates(0, 1), rates(-2, -1)),
         (rates(-1, 2), rates(-2, 0)),
@@ -52,7 +56,7 @@ pub fn run(lab: &Lab) -> Result<Findings> {
         })?,
         digits_steps,
         regression: Pair::of(|kind, normalization| {
-            let trial = |&rate| on_regression(lab, kind, normalization, rate, regression_steps);
+            let trial = |&rate| on_regression(lab, &task, kind, normalization, rate, regression_steps);
             regression_rates.iter().map(trial).collect()
         })?,
         regression_steps,
@@ -73,13 +77,14 @@ fn on_digits(lab: &Lab, kind: &str, normalization: Normalization, rate: f32, ste
 
 fn on_regression(
     lab: &Lab,
+    task: &Regression,
     kind: &str,
     normalization: Normalization,
     rate: f32,
     steps: u32,
 ) -> Result<Trial> {
     let name = format!("regression, {kind}, rate {rate:.2e}");
-    let curve = regression::train(&lab.gpu, &name, &lab.recorded.task, normalization, steps, rate);
+    let curve = regression::train(&lab.gpu, &name, task, normalization, steps, rate);
     let result = unless_diverged(curve)?.map(|curve| end(&curve.train_loss)).filter(|loss| loss.is_finite());
     Ok(Trial { rate, result, trained: result.is_some_and(|loss| loss <= LOSS) })
 }
@@ -157,15 +162,22 @@ impl Report {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let wider = |(task, pair): (&str, &Pair<Vec<Trial>>)| {
-            let [with, without] = [&pair.with, &pair.without].map(|trials| range(trials));
+        let checks = |(task, pair): (&str, &Pair<Vec<Trial>>)| {
+            let both = [&pair.with, &pair.without];
             let decades = |range: Option<[f32; 2]>| range.map_or(0.0, |[low, high]| (high / low).log10());
-            let (with, without) = (decades(with), decades(without));
-            Check::new(
-                format!("rates, {task}: a wider range trains with ({with:.1} and {without:.1} decades)"),
-                with > without,
-            )
+            let [with, without] = both.map(|trials| decades(range(trials)));
+            let highest = both.map(|trials| trials.last().is_some_and(|trial| trial.trained));
+            [
+                Check::new(
+                    format!("rates, {task}: a wider range trains with ({with:.1}, {without:.1} decades)"),
+                    with > without,
+                ),
+                Check::new(
+                    format!("rates, {task}: the highest trains neither ({}, {})", highest[0], highest[1]),
+                    highest == [false; 2],
+                ),
+            ]
         };
-        self.tasks().map(wider).into()
+        self.tasks().into_iter().flat_map(checks).collect()
     }
 }
