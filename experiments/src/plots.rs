@@ -84,8 +84,8 @@ impl Panel {
         let (low, high) = all.fold((f64::MAX, 0.0f64), |(low, high), x| (low.min(x), high.max(x)));
         match self.x_scale {
             Scale::Linear => 0.0..high,
-            // A little more, so that rounding cannot take the last label away.
-            Scale::Decades | Scale::Doublings => low..high * 1.001,
+            // A little more, so that rounding cannot take the first and the last label away.
+            Scale::Decades | Scale::Doublings => low * 0.999..high * 1.001,
         }
     }
 }
