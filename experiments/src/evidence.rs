@@ -84,5 +84,5 @@ pub const ALL: [Experiment; 9] = [
     Experiment { name: "rates", demo: false, run: rates::run },
     Experiment { name: "order", demo: false, run: order::run },
     Experiment { name: "dropout", demo: false, run: dropout::run },
-    Experiment { name: "folding", demo: true, run: folding::run },
+    Experiment { name: "folding", demo: false, run: folding::run },
 ];

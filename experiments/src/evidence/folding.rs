@@ -8,8 +8,8 @@ use serde::Serialize;
 use testkit::buffers::download;
 use wgpu_batchnorm::fold::{Fold, FoldKernel, WeightShape};
 
+use super::Lab;
 use super::findings::{Check, Findings, median, table};
-use super::{Lab, Scope};
 use crate::digits::{self, Plan};
 use crate::gpu::Gpu;
 use crate::kernels::Step;
@@ -68,7 +68,7 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     Ok(Findings::new(&report)?
         .tables([report.table()])
         .pictures([("folding", report.picture())])
-        .checks(report.checks(*scope)))
+        .checks(report.checks()))
 }
 
 /// The largest difference, over the largest of the first values.
@@ -176,9 +176,9 @@ impl Report {
         Picture { title: "Folding at inference: three batch norms less".into(), panels: vec![panel] }
     }
 
-    fn checks(&self, scope: Scope) -> Vec<Check> {
+    fn checks(&self) -> Vec<Check> {
         let Self { difference, correct: [with, folded], timings } = self;
-        let mut checks = vec![
+        vec![
             Check::new(
                 format!("folding: outputs within 1e-5 of the largest ({difference:.1e})"),
                 *difference < 1e-5,
@@ -188,14 +188,6 @@ impl Report {
                 "folding: three kernels less".into(),
                 timings.iter().all(|timing| timing.kernels[0] == timing.kernels[1] + 3),
             ),
-        ];
-        if scope == Scope::Full {
-            let least = timings.iter().map(Timing::saved).fold(1.0, f32::min);
-            checks.push(Check::new(
-                format!("folding: saves time for every number of images (at least {:.0} %)", 100.0 * least),
-                least > 0.0,
-            ));
-        }
-        checks
+        ]
     }
 }
