@@ -1,8 +1,8 @@
 //! Any text as a shape: printed and read again it is the same, and plans of it are plans or errors.
 #![no_main]
 
-use batchnorm_testkit::bench::shapes::Case;
 use libfuzzer_sys::fuzz_target;
+use testkit::bench::shapes::Case;
 use wgpu_batchnorm::{DeviceProfile, Op, Plan, PlanRequest, Shape};
 
 fuzz_target!(|text: &str| {
