@@ -8,11 +8,14 @@ use crate::data::{self, Recorded};
 use crate::digits::Task;
 use crate::gpu::Gpu;
 
+mod batch_sizes;
 mod digits;
 mod dropout;
 mod findings;
+mod folding;
 mod footguns;
 mod order;
+mod rates;
 mod regression;
 pub mod report;
 mod why;
@@ -72,11 +75,14 @@ pub struct Experiment {
 }
 
 /// All experiments, in their order.
-pub const ALL: [Experiment; 6] = [
+pub const ALL: [Experiment; 9] = [
     Experiment { name: "regression", demo: true, run: regression::run },
     Experiment { name: "digits", demo: true, run: digits::run },
     Experiment { name: "why", demo: false, run: why::run },
     Experiment { name: "footguns", demo: false, run: footguns::run },
+    Experiment { name: "batch_sizes", demo: false, run: batch_sizes::run },
+    Experiment { name: "rates", demo: false, run: rates::run },
     Experiment { name: "order", demo: false, run: order::run },
     Experiment { name: "dropout", demo: false, run: dropout::run },
+    Experiment { name: "folding", demo: false, run: folding::run },
 ];

@@ -41,4 +41,11 @@ impl Gpu {
         record(&mut encoder);
         self.queue.submit([encoder.finish()])
     }
+
+    /// Waits for all that was submitted.
+    #[cfg(feature = "program")]
+    pub fn wait(&self) -> Result<()> {
+        self.device.poll(wgpu::PollType::wait_indefinitely())?;
+        Ok(())
+    }
 }

@@ -91,6 +91,16 @@ impl Pass {
         self.forward.iter().for_each(|work| work.record(pass));
     }
 
+    /// Submits what the network says of the examples that `gather` picks.
+    pub fn evaluate(&self, gpu: &Gpu, gather: &Dispatch, step: Step) {
+        self.set(gpu, step);
+        gpu.submit(|encoder| {
+            let mut compute = encoder.begin_compute_pass(&Default::default());
+            gather.record(&mut compute);
+            self.forward(&mut compute);
+        });
+    }
+
     /// Gradients of all parameters.
     pub fn backward(&self, pass: &mut wgpu::ComputePass) {
         self.backward.iter().for_each(|work| work.record(pass));

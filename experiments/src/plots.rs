@@ -9,11 +9,13 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-/// With batch normalization, without, and a third: blue, orange and green that differ for the colour-blind too (Okabe and
-/// Ito).
+/// With batch normalization, without, and more: blue, orange, green, purple and light blue that differ for the
+/// colour-blind too (Okabe and Ito).
 pub const WITH: RGBColor = RGBColor(0, 114, 178);
 pub const WITHOUT: RGBColor = RGBColor(213, 94, 0);
 pub const THIRD: RGBColor = RGBColor(0, 158, 115);
+pub const FOURTH: RGBColor = RGBColor(204, 121, 167);
+pub const FIFTH: RGBColor = RGBColor(86, 180, 233);
 
 const FONT: &str = "sans-serif";
 
@@ -55,6 +57,8 @@ pub struct Panel {
     pub legend: SeriesLabelPosition,
     pub bands: Vec<Band>,
     pub lines: Vec<Line>,
+    /// Crosses: where a run had no result.
+    pub crosses: Vec<(RGBColor, (f64, f64))>,
 }
 
 impl Panel {
@@ -70,16 +74,18 @@ impl Panel {
             legend: SeriesLabelPosition::LowerRight,
             bands: vec![],
             lines: vec![],
+            crosses: vec![],
         }
     }
 
     fn x_range(&self) -> Range<f64> {
-        let all = self.lines.iter().flat_map(|line| &line.points).map(|point| point.0);
+        let points = self.lines.iter().flat_map(|line| &line.points);
+        let all = points.chain(self.crosses.iter().map(|(_, point)| point)).map(|point| point.0);
         let (low, high) = all.fold((f64::MAX, 0.0f64), |(low, high), x| (low.min(x), high.max(x)));
         match self.x_scale {
             Scale::Linear => 0.0..high,
-            // A little more, so that rounding cannot take the last label away.
-            Scale::Decades | Scale::Doublings => low..high * 1.001,
+            // A little more, so that rounding cannot take the first and the last label away.
+            Scale::Decades | Scale::Doublings => low * 0.999..high * 1.001,
         }
     }
 }
@@ -218,6 +224,8 @@ where
         let dots = line.points.iter().filter(|_| line.dots);
         chart.draw_series(dots.map(|&point| Circle::new(point, 4, style.filled())))?;
     }
+    let crosses = panel.crosses.iter();
+    chart.draw_series(crosses.map(|&(color, point)| Cross::new(point, 6, color.stroke_width(3))))?;
     if panel.lines.iter().any(|line| !line.label.is_empty()) {
         chart
             .configure_series_labels()

@@ -56,6 +56,14 @@ impl std::fmt::Display for Diverged {
 
 impl std::error::Error for Diverged {}
 
+/// What was trained, or nothing where it diverged.
+pub fn unless_diverged<T>(trained: Result<T>) -> Result<Option<T>> {
+    match trained {
+        Err(error) if error.is::<Diverged>() => Ok(None),
+        trained => trained.map(Some),
+    }
+}
+
 impl Run<'_> {
     /// The step with this number, on its own examples.
     pub fn step(&self, number: u32) -> Step {

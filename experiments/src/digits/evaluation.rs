@@ -20,12 +20,7 @@ pub fn accuracy_on_batches(
     let pass = network.prepare(batch, Mode::EvaluateOnBatch, batches)?;
     let gather = task.gather_test(gpu, &pass, order);
     for slot in 0..batches {
-        pass.set(gpu, Step { slot, first: slot * batch, ..Default::default() });
-        gpu.submit(|encoder| {
-            let mut compute = encoder.begin_compute_pass(&Default::default());
-            gather.record(&mut compute);
-            pass.forward(&mut compute);
-        });
+        pass.evaluate(gpu, &gather, Step { slot, first: slot * batch, ..Default::default() });
     }
     let correct: Vec<u32> = download(&gpu.device, &gpu.queue, pass.correct.binding());
     Ok(correct.iter().sum::<u32>() as f32 / (batches * batch) as f32)

@@ -88,13 +88,7 @@ fn variance_ratio(lab: &Lab, network: &Network) -> Result<f64> {
     let Lab { gpu, task, .. } = lab;
     let all: Vec<u32> = (0..task.data.train.len() as u32).collect();
     let pass = network.prepare(all.len() as u32, Mode::Evaluate, 1)?;
-    let gather = task.gather_train(gpu, &pass, &all);
-    pass.set(gpu, Step::default());
-    gpu.submit(|encoder| {
-        let mut compute = encoder.begin_compute_pass(&Default::default());
-        gather.record(&mut compute);
-        pass.forward(&mut compute);
-    });
+    pass.evaluate(gpu, &task.gather_train(gpu, &pass, &all), Step::default());
     let read = |binding: wgpu::BufferBinding<'_>| download::<f32>(&gpu.device, &gpu.queue, binding);
     let of_layer = |(norm, input): (&wgpu_batchnorm::BatchNorm, &Tensor)| {
         let values = read(input.binding());
