@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
 .PHONY: help vulkan test exhaustive fuzz fuzz-readers soak snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
-.PHONY: isa kit
+.PHONY: isa kit mutants mutants-driver
 .PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
@@ -16,6 +16,8 @@ help:
 	@echo "make fuzz-readers fuzz all that reads files and text, a minute each (ARGS=-max_total_time=3600; needs cargo-fuzz"
 	@echo "                  and a nightly compiler)"
 	@echo "make soak         train a ResNet's batch norms for long (ARGS=\"--seconds S\"), and watch bits, memory and time"
+	@echo "make mutants      mutate the shaders and run the tests on each mutant (ARGS=\"--seed N --count K\"; docs/testing.md)"
+	@echo "make mutants-driver  the same for the driver, by cargo-mutants (ARGS=\"--shard 0/9 --sharding round-robin\")"
 	@echo "make snippet      build and run the program of README.md in a new crate"
 	@echo "make demo         handwritten digits through the layer, then the experiments (ARGS=... goes to these)"
 	@echo "make bench        measure throughput against copying the tensor and against the CPU; ARGS=--tuned measures what"
@@ -68,6 +70,13 @@ fuzz-readers:
 soak: vulkan
 	cargo build --release --workspace --example soak
 	$(TARGET)/release/examples/soak $(ARGS)
+
+# Hours for a hundred mutants: a run that was ended goes on where it stopped.
+mutants: vulkan
+	scripts/mutants/shaders.sh $(ARGS)
+
+mutants-driver: vulkan
+	scripts/mutants/driver.sh $(ARGS)
 
 snippet: vulkan
 	scripts/snippet.sh

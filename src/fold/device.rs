@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable, bytes_of};
 
 use super::{FoldError, WeightShape};
-use crate::kernels::{Context, alive, checked, filled};
+use crate::kernels::{Context, alive, checked, current, filled};
 use crate::layer::BatchNorm;
 use crate::tensor::{Bound, Tensor, check_overlaps};
 
@@ -13,6 +13,16 @@ pub const SHADER: &str = concat!(
     "\n",
     include_str!("../../shaders/forward/inverse_std.wgsl")
 );
+
+/// The same as it is compiled. Not part of the API.
+#[doc(hidden)]
+pub fn source() -> String {
+    let files = [
+        ("fold_preceding", include_str!("../../shaders/fold/fold_preceding.wgsl")),
+        ("inverse_std", include_str!("../../shaders/forward/inverse_std.wgsl")),
+    ];
+    files.map(|(name, text)| current(name, text)).join("\n")
+}
 
 /// Weight and bias of the layer, four vectors of the batch norm, and what is written.
 const STORAGE_BUFFERS: u32 = 8;
@@ -90,7 +100,7 @@ impl FoldKernel {
     fn pipeline(device: &wgpu::Device) -> wgpu::ComputePipeline {
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("fold_preceding"),
-            source: wgpu::ShaderSource::Wgsl(SHADER.into()),
+            source: wgpu::ShaderSource::Wgsl(source().into()),
         });
         device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("fold_preceding"),

@@ -31,6 +31,8 @@ mod error;
 mod weights;
 
 pub use affine::{Folded, Padding, ScaleAndShift};
+#[doc(hidden)]
+pub use device::source;
 pub use device::{Fold, FoldKernel, FoldStep, SHADER};
 pub use error::FoldError;
 pub use weights::WeightShape;

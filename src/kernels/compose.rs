@@ -1,7 +1,7 @@
 //! WGSL of a variant: what it takes from the table, and the closure of its file's imports.
 
 use super::declare::declarations;
-use super::files::FILES;
+use super::files::{FILES, current};
 use super::halves;
 use super::unroll::unroll;
 use super::variant::Variant;
@@ -42,7 +42,8 @@ fn files_of(variant: &Variant) -> Vec<&'static str> {
 
 fn text_of(name: &str) -> &'static str {
     let file = FILES.iter().find(|(file, _)| *file == name);
-    file.unwrap_or_else(|| panic!("shaders/ has no file {name}.wgsl")).1
+    let (name, text) = file.unwrap_or_else(|| panic!("shaders/ has no file {name}.wgsl"));
+    current(name, text)
 }
 
 /// What the first line of a file says that it stands on: `//! import moments, cursor`.

@@ -25,3 +25,25 @@ pub(crate) const FILES: &[File] = files! {
     "mask":
         "mask_of_lengths" "valid";
 };
+
+/// The text of the file of this name.
+#[cfg(not(mutants))]
+pub(crate) fn current(_name: &str, text: &'static str) -> &'static str {
+    text
+}
+
+/// The text of the file of this name, or of the mutant that the environment names. Only in the builds of `make mutants`.
+#[cfg(mutants)]
+pub(crate) fn current(name: &str, text: &'static str) -> &'static str {
+    use std::sync::LazyLock;
+    static MUTANT: LazyLock<Option<(std::path::PathBuf, String)>> = LazyLock::new(|| {
+        let path = std::path::PathBuf::from(std::env::var_os("BATCHNORM_MUTANT")?);
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Some((path, text))
+    });
+    match &*MUTANT {
+        Some((path, mutated)) if path.file_stem().is_some_and(|stem| stem == name) => mutated,
+        _ => text,
+    }
+}

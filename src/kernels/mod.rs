@@ -25,6 +25,7 @@ pub(crate) use context::Uniform;
 pub use context::{Context, ContextOptions};
 pub use device::DeviceError;
 pub(crate) use device::{alive, checked, filled};
+pub(crate) use files::current;
 pub(crate) use fused::Fused;
 pub(crate) use params::Params;
 pub use pipeline::PipelineError;

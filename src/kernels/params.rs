@@ -82,3 +82,86 @@ impl Params {
         Self { stride: self.stride / packet.min(4), ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{DeviceProfile, Op, Plan};
+
+    /// The packets that all invocations of a dispatch read. Twin of `begin_slice` and `advance` in shaders/lib/cursor.wgsl.
+    fn walked(params: &Params, grid: &Grid) -> Vec<u32> {
+        let (tiles, step) = (params.slots.div_ceil(grid.tile), grid.sharers());
+        let mut indices = vec![];
+        for (group, invocation) in (0..params.groups).flat_map(|g| (0..grid.workgroup).map(move |i| (g, i))) {
+            let (slot, split) = (group % tiles * grid.tile + invocation % grid.tile, group / tiles);
+            let begin = split * params.slice + invocation / grid.tile;
+            let end = ((split + 1) * params.slice).min(params.total);
+            if slot >= params.slots || begin >= end {
+                continue;
+            }
+            let (mut index, mut inner) = (begin * params.plane + slot, 0);
+            if grid.view == View::Planes {
+                inner = begin % params.plane;
+                index = begin / params.plane * (params.plane + params.jump) + slot * params.plane + inner;
+            }
+            for _ in 0..(end - begin).div_ceil(step) {
+                indices.push(params.first + index);
+                (index, inner) = (index.wrapping_add(params.step_index), inner + params.step_inner);
+                if grid.view == View::Planes && inner >= params.plane {
+                    (index, inner) = (index.wrapping_add(params.jump), inner - params.plane);
+                }
+            }
+        }
+        indices.sort_unstable();
+        indices
+    }
+
+    #[test]
+    fn a_dispatch_reads_every_packet_once() {
+        let of_rows = [(Shape::rows(37, 20), "rows packet=4"), (Shape::rows(61, 7), "rows packet=1")];
+        let planes = [(9, 5, 28, 4), (3, 2, 3, 1), (5, 3, 96, 16), (40, 2, 8, 4)];
+        let planes = planes.map(|(n, c, positions, packet)| {
+            (Shape::channels_first(n, c, &[positions]), format!("planes packet={packet}"))
+        });
+        let all = of_rows.into_iter().map(|(shape, text)| (shape, text.to_owned())).chain(planes);
+        for (shape, text) in all {
+            for plan in [
+                "cached workgroup=32 tile=2",
+                "split workgroup=8 tile=2 splits=3",
+                "split workgroup=8 tile=8 splits=1",
+            ] {
+                let request = format!("{plan} {text}").parse().unwrap();
+                let op = Op::Training { update_running: true };
+                let plan = Plan::new(&DeviceProfile::software(8), op, shape, request).unwrap();
+                for stage in plan.stages().iter().filter(|stage| stage.kernel.sees_tensor()) {
+                    let grid = &stage.grid;
+                    let params = Params::new(shape.features(), 64).over_tensor(shape, grid, 3);
+                    let packets = shape.elements() as u32 / grid.packet;
+                    assert!(walked(&params, grid).into_iter().eq(3..3 + packets), "{plan}: {params:?}");
+                    let wide = grid.view == View::Rows && grid.packet > 1;
+                    assert_eq!(params.stride, if wide { 16 } else { 64 }, "{plan}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_merges_and_what_makes_a_mask_is_told_its_size() {
+        let shape = Shape::channels_first(40, 20, &[7]);
+        let grid = Grid {
+            view: View::Rows,
+            packet: 4,
+            workgroup: 8,
+            tile: 8,
+            held: 0,
+            splits: 6,
+            slice: 5,
+            total: 30,
+            groups: 9,
+        };
+        let merge = Params::new(20, 64).over_features(&grid);
+        assert_eq!([merge.groups, merge.splits, merge.slots, merge.stride], [9, 6, 5, 16]);
+        let mask = Params::new(20, 64).over_mask(shape, &grid);
+        assert_eq!([mask.groups, mask.total, mask.plane, mask.stride], [9, 280, 7, 64]);
+    }
+}

@@ -136,6 +136,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_slope_is_what_was_given() {
+        assert_eq!(Activation::LeakyRelu { slope: 0.25 }.slope(), 0.25);
+    }
+
+    #[test]
     fn a_body_stays_in_its_function() {
         let of = |value| Activation::Custom(CustomActivation { value, derivative: "return 1.0;" }).validate();
         let function = "value";

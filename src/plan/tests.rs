@@ -142,3 +142,80 @@ fn pieces_have_one_path_whatever_gradient_is_wanted() {
         }
     }
 }
+
+#[test]
+fn a_plan_counts_its_dispatches_and_its_scratch() {
+    let (shape, vector) = (Shape::rows(1000, 20), 64 * 4);
+    let of = |work: Work, request: &str| {
+        Plan::new(&DeviceProfile::discrete(), work, shape, request.parse().unwrap()).unwrap()
+    };
+    let backward = Op::Backward { reduce: true, apply: true };
+    for (work, request, dispatches, scratch, bytes) in [
+        // Saved statistics, and the moments of each split.
+        (Work::from(TRAINING), "split splits=3", 3, (12, 12), (6 + 12) * vector),
+        // The sums of each split, two means, and two gradients that may not be wanted.
+        (backward.into(), "split splits=3", 3, (10, 6), 10 * vector),
+        (Op::Evaluation.into(), "", 1, (0, 1), 6 * vector),
+        (Work::from(TRAINING).mask(MaskKind::Lengths), "split splits=3", 4, (12, 12), 18 * vector + 32 * 4),
+        (Work::from(TRAINING).mask(MaskKind::Positions), "split splits=3", 3, (12, 12), 18 * vector),
+    ] {
+        let plan = of(work, request);
+        assert_eq!((plan.dispatches(), plan.scratch_vectors()), (dispatches, scratch), "{plan}");
+        assert_eq!(plan.scratch_bytes(), bytes, "{plan}");
+        assert_eq!((plan.op(), plan.view(), plan.shape()), (work.op, View::Rows, shape), "{plan}");
+    }
+}
+
+/// Scratch is one binding: 12 vectors of 64 values.
+#[test]
+fn scratch_is_as_large_as_a_binding_at_the_most() {
+    let of = |max_binding| {
+        let profile = DeviceProfile { max_binding, ..DeviceProfile::discrete() };
+        Plan::new(
+            &profile,
+            TRAINING,
+            Shape::rows(6, 64),
+            "split packet=4 workgroup=8 tile=8 splits=3".parse().unwrap(),
+        )
+    };
+    assert!(of(3072).is_ok());
+    let limit = "max_storage_buffer_binding_size";
+    assert_eq!(of(3068).unwrap_err(), PlanError::DeviceLimit { limit, required: 3072, given: 3068 });
+}
+
+#[test]
+fn few_storage_buffers_take_another_path() {
+    let path = |max_storage_buffers| {
+        let profile = DeviceProfile { max_storage_buffers, ..DeviceProfile::discrete() };
+        Plan::new(&profile, TRAINING, Shape::rows(64, 1024), PlanRequest::default()).map(|plan| plan.path())
+    };
+    assert_eq!(path(4), Ok(Path::Persistent));
+    assert_eq!(path(3), Ok(Path::Split));
+    assert!(matches!(path(2), Err(PlanError::StorageBuffers { required: 3, given: 2 })));
+}
+
+#[test]
+fn two_byte_accesses_are_of_single_float16() {
+    let profile = DeviceProfile { half_access: true, ..DeviceProfile::discrete() };
+    for storage in [StorageType::Float32, StorageType::Float16, StorageType::BFloat16] {
+        for packet in [1, 4] {
+            let work = Work { storage, ..Work::from(TRAINING) };
+            let plan =
+                Plan::new(&profile, work, Shape::rows(64, 16), PlanRequest::new().packet(packet)).unwrap();
+            let wanted = storage == StorageType::Float16 && packet == 1;
+            assert_eq!(plan.stored(), Stored { storage, half_access: wanted }, "{plan}");
+        }
+    }
+}
+
+#[test]
+fn plans_print_slots_side_by_side_where_there_are_several() {
+    let text = |tile| plan_of(&format!("split rows packet=4 workgroup=64 tile={tile} splits=2")).to_string();
+    assert!(text(8).contains("64 invocations (8 side by side) of 4 values"), "{}", text(8));
+    assert!(text(1).contains("64 invocations of 4 values; "), "{}", text(1));
+}
+
+fn plan_of(request: &str) -> Plan {
+    let shape = Shape::rows(1000, 64);
+    Plan::new(&DeviceProfile::discrete(), TRAINING, shape, request.parse().unwrap()).unwrap()
+}

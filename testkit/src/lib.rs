@@ -31,6 +31,8 @@ pub mod layout;
 #[cfg(feature = "layer")]
 pub mod masks;
 #[cfg(feature = "layer")]
+pub mod mutants;
+#[cfg(feature = "layer")]
 pub mod pairwise;
 #[cfg(feature = "layer")]
 pub mod parts;

@@ -4,9 +4,15 @@
 use testkit::coverage::cases::{self, Case};
 use testkit::coverage::positions::one_hot;
 use testkit::coverage::rig::{Placement, Rig, Wanted, whole_numbers};
-use testkit::gpu::{context, gpu};
+use testkit::gpu::{context, gpu, values, whole};
+use testkit::layer::{descriptor, layer_in};
+use testkit::plans::without_path;
 use testkit::profiles::discrete;
-use wgpu_batchnorm::{Activation, Context, ContextOptions, DeviceProfile, Epilogue, Shape, View};
+use testkit::random::{state, tensor};
+use wgpu_batchnorm::{
+    Activation, Backward, Context, ContextOptions, DeviceProfile, Epilogue, Moments, PlanRequest, Shape,
+    Training, View,
+};
 
 /// Runs of one value per feature, at the most.
 const RUNS: usize = 8;
@@ -175,6 +181,56 @@ fn surplus_workgroups() {
             all_values(&rig);
         }
     }
+}
+
+/// What is added to is added to once: the gradients of parameters, and the caller's records of parts.
+#[test]
+fn surplus_workgroups_add_nothing() {
+    let (shape, context) = (Shape::rows(61, 37), folded());
+    let plan: PlanRequest = "split rows packet=1 workgroup=8 tile=8 splits=1".parse().unwrap();
+    let parts = without_path(plan);
+    let norm = layer_in(&context, &descriptor(37), &state(37, 341));
+    let [x, dy] = [342, 343].map(|seed| gpu().upload(&tensor(shape, seed)));
+    let [y, dx] = [0; 2].map(|_| gpu().empty(shape.elements() as usize));
+    let forward = norm.prepare_training(shape, Training::new(whole(&x), whole(&y)).plan(plan)).unwrap();
+    // Each vector once overwritten, then added to.
+    let [dweight, dbias] = [0; 2].map(|_| gpu().empty(37));
+    let record = gpu().empty(norm.moments_bytes() as usize / 4);
+    let sums = gpu().empty(norm.gradient_sums_bytes() as usize / 4);
+    let stride = norm.parameter_stride() as usize;
+    let mut got = vec![];
+    for accumulate in [false, true] {
+        let gradients = Backward::of(whole(&dy)).accumulate(accumulate);
+        let all = gradients.clone().input_gradient(whole(&dx)).weight_gradient(whole(&dweight));
+        let backward = norm.prepare_backward(&forward, all.bias_gradient(whole(&dbias)).plan(plan)).unwrap();
+        let moments = Moments::new(whole(&x), whole(&record)).accumulate(accumulate).plan(parts);
+        let moments = norm.prepare_moments(shape, moments).unwrap();
+        let sums_step = norm.prepare_gradient_sums(&forward, gradients.plan(parts), whole(&sums)).unwrap();
+        let merges =
+            [backward.dispatches(), moments.dispatches(), sums_step.dispatches()].map(|all| all[1].clone());
+        for dispatch in merges {
+            let [wide, high, _] = dispatch.workgroups;
+            assert_eq!(wide * high, 6, "{}: no surplus workgroup", dispatch.label);
+        }
+        gpu()
+            .run(|pass| {
+                forward.record(pass);
+                backward.record(pass);
+                moments.record(pass);
+                sums_step.record(pass);
+            })
+            .unwrap();
+        let sums = values(&sums);
+        got.push([
+            values(&dweight),
+            values(&dbias),
+            values(&record)[..37].to_vec(),
+            sums[..37].to_vec(),
+            sums[stride..stride + 37].to_vec(),
+        ]);
+    }
+    let twice = got[0].clone().map(|values| values.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
+    assert_eq!(got[1], twice);
 }
 
 /// A context whose dispatches have up to three workgroups in a dimension.

@@ -1,11 +1,15 @@
 //! Folded layers compute what the layer on the device computes in evaluation.
 
 use testkit::convolution::Convolution;
+use testkit::coverage::indices::Inspector;
 use testkit::gpu::{context, gpu, part, values, whole};
 use testkit::layer::{cut, descriptor, layer};
 use testkit::random::{state, tensor};
-use wgpu_batchnorm::fold::{Fold, FoldError, FoldKernel, Padding, WeightShape};
-use wgpu_batchnorm::{BatchNorm, BatchNormDescriptor, BindingError, Evaluation, Shape, State, Tensor};
+use wgpu_batchnorm::fold::{Fold, FoldError, FoldKernel, Padding, WeightShape, source};
+use wgpu_batchnorm::{
+    BatchNorm, BatchNormDescriptor, BindingError, DispatchBinding, DispatchDescription, Evaluation, Shape,
+    State, Tensor,
+};
 
 use crate::placement::MARGIN;
 
@@ -133,6 +137,38 @@ fn on_the_device() {
             }
         }
     }
+}
+
+/// Without run-time checks, which keep what is out of range from being touched and which a device may do otherwise.
+#[test]
+fn no_index_is_out_of_range() {
+    let shape = WeightShape::linear(7, 5);
+    let (len, c) = (shape.elements(), shape.outputs());
+    // total, outputs, wide, out_divisor, out_count, group_divisor, group_count, group_inputs; bias, weight and bias of the
+    // batch norm; eps.
+    let mut params = vec![len as u32, c as u32, 1, 5, 7, 1, 1, 5, 1, 1, 1];
+    params.push(1e-5f32.to_bits());
+    let binding = |(binding, len): (usize, usize)| DispatchBinding {
+        group: 0,
+        binding: binding as u32,
+        buffer: gpu().empty(len.max(1)),
+        offset: 0,
+        size: 4 * len as u64,
+        uniform: if binding == 0 {
+            params.iter().flat_map(|word| word.to_le_bytes()).collect()
+        } else {
+            vec![]
+        },
+    };
+    let fold = DispatchDescription {
+        label: "fold_preceding".into(),
+        source: source(),
+        entry: "fold_preceding",
+        constants: vec![],
+        workgroups: [1, 1, 1],
+        bindings: [0, len, c, c, c, c, c, len, c].into_iter().enumerate().map(binding).collect(),
+    };
+    Inspector::default().check("fold_preceding", &[fold]);
 }
 
 #[test]

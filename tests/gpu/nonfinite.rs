@@ -1,11 +1,14 @@
 //! NaN and infinities stay in their feature, and in what depends on them, wherever they come from.
 
-use testkit::layer::{descriptor, layer};
+use testkit::gpu::{gpu, values, whole};
+use testkit::layer::{descriptor, layer, read_state};
 use testkit::layout::feature_of;
 use testkit::plans::without_path;
 use testkit::random::{state, tensor};
 use testkit::train::{Trained, evaluate, train};
-use wgpu_batchnorm::{PlanRequest, Shape, State};
+use wgpu_batchnorm::{
+    Activation, Backward, Evaluation, Finalize, Guard, PlanRequest, PreActivation, Shape, State,
+};
 
 /// Every path, in rows whose packets hold several features and in planes.
 fn cases() -> Vec<(Shape, PlanRequest)> {
@@ -160,5 +163,51 @@ fn evaluation_spoils_what_is_of_the_feature() {
                 false => assert_eq!(y.to_bits(), clean.to_bits(), "{what}"),
             }
         }
+    }
+}
+
+/// Every NaN that may stand in an output is not above 0, also one that no arithmetic leaves.
+#[test]
+fn no_nan_in_an_output_has_a_gradient() {
+    let nans = [0x7f80_0001u32, 0x7fc0_0000, 0x7fff_ffff, 0xff80_0001, 0xffc0_0000, 0xffff_ffff];
+    let shape = Shape::rows(nans.len() as u32 + 2, 1);
+    let norm = layer(&descriptor(1), &state(1, 351));
+    let len = shape.elements() as usize;
+    let x = gpu().upload(&tensor(shape, 352));
+    let dy = gpu().upload(&vec![1.0; len]);
+    let [y, dx] = [0; 2].map(|_| gpu().empty(len));
+    let forward = Evaluation::new(whole(&x), whole(&y)).activation(Activation::Relu);
+    let forward = norm.prepare_evaluation(shape, forward).unwrap();
+    let backward = Backward::of(whole(&dy)).pre_activation(PreActivation::SignOfOutput);
+    let backward = norm.prepare_backward(&forward, backward.input_gradient(whole(&dx))).unwrap();
+    gpu().run(|pass| forward.record(pass)).unwrap();
+    let words = [&nans[..], &[0x7f80_0000, 0x0000_0001]].concat();
+    gpu().queue.write_buffer(&y, 0, bytemuck::cast_slice(&words));
+    gpu().run(|pass| backward.record(pass)).unwrap();
+    let dx = values(&dx);
+    assert_eq!(dx[..nans.len()], [0.0; 6], "NaN");
+    assert!(dx[nans.len()..].iter().all(|dx| *dx > 0.0), "of +Inf and of what is just above 0: {dx:?}");
+}
+
+/// A record of the caller's may have a mean that is not finite beside a variance that is, or the other way round.
+#[test]
+fn one_part_of_a_record_that_is_not_finite_moves_nothing() {
+    let before = state(4, 353);
+    let norm = layer(&descriptor(4), &before);
+    let stride = norm.parameter_stride() as usize;
+    let mut record = vec![0.0f32; 4 * stride];
+    record[..4].fill(8.0);
+    record[stride..stride + 4].copy_from_slice(&[f32::INFINITY, 1.0, f32::NAN, 1.0]);
+    record[3 * stride..3 * stride + 4].copy_from_slice(&[1.0, 1.0, 1.0, f32::INFINITY]);
+    let record = gpu().upload(&record);
+    let finalize = Finalize::new(whole(&record), 1).guard(Guard::SkipNonFinite);
+    let finalize = norm.prepare_finalize(finalize).unwrap();
+    gpu().run(|pass| finalize.record(pass)).unwrap();
+    assert_eq!(pollster::block_on(norm.read_skipped(&gpu().queue)).unwrap(), [1, 0, 1, 1]);
+    let after = read_state(&norm);
+    for c in 0..4 {
+        let stays =
+            [after.running_mean[c], after.running_var[c]] == [before.running_mean[c], before.running_var[c]];
+        assert_eq!(stays, c != 1, "feature {c}");
     }
 }

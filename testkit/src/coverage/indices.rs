@@ -1,10 +1,12 @@
 //! Prepared dispatches run with every index into a buffer or into workgroup memory counted that is out of range. Software
-//! adapters drop what is written outside of a binding and read zeros there, so that nothing else tells.
+//! adapters drop what is written outside of a binding and read zeros there, so that nothing else tells. So are races in
+//! workgroup memory ([`races`]).
 
 use std::collections::HashMap;
 
 use wgpu_batchnorm::{DispatchDescription, wgpu};
 
+use super::races;
 use crate::gpu::{download, gpu, part, whole};
 use crate::kernel;
 
@@ -50,15 +52,16 @@ fn storage(source: &str) -> Vec<&str> {
     source.lines().filter_map(|line| name(line).map(|at| line[at..].split(':').next().unwrap())).collect()
 }
 
-/// The shader with its indices counted, and the names of what is indexed.
+/// The shader with its indices counted, and the names of what is indexed; at last races, where there may be any.
 pub fn instrumented(source: &str) -> (String, Vec<String>) {
     let mut names: Vec<String> = storage(source).into_iter().map(str::to_owned).collect();
     names.push("shared_items".to_owned());
+    let indexed = names.clone();
     let line = |line: &str| {
         if line.starts_with('@') || line.trim_start().starts_with("//") || line.starts_with("var<") {
             return line.to_owned();
         }
-        names.iter().enumerate().fold(line.to_owned(), |line, (number, name)| {
+        indexed.iter().enumerate().fold(line.to_owned(), |line, (number, name)| {
             // Locals have the names of tensors elsewhere; only loads and stores index these.
             let tensor = ["x", "y", "z", "dy", "dx", "dz"].contains(&name.as_str());
             if tensor && !(line.starts_with("fn load_") || line.starts_with("fn store_")) {
@@ -71,7 +74,8 @@ pub fn instrumented(source: &str) -> (String, Vec<String>) {
             counted(&line, name, &length, number)
         })
     };
-    let lines: Vec<String> = source.lines().map(line).collect();
+    let text = source.lines().map(line).collect::<Vec<_>>().join("\n");
+    let text = if source.contains("shared_items[") { races::watched(&text, &mut names) } else { text };
     let counter = format!(
         "@group({GROUP}) @binding(0) var<storage, read_write> outside: array<atomic<u32>>;\n\
          fn inside(index: u32, length: u32, number: u32) -> u32 {{\n\
@@ -80,7 +84,7 @@ pub fn instrumented(source: &str) -> (String, Vec<String>) {
          return min(index, length - 1u);\n}}\n",
         names.len()
     );
-    (lines.join("\n") + "\n" + &counter, names)
+    (text + "\n" + &counter, names)
 }
 
 impl Inspector {

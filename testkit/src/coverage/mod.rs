@@ -9,5 +9,6 @@ pub mod cases;
 pub mod guards;
 pub mod indices;
 pub mod positions;
+pub mod races;
 pub mod rig;
 pub(crate) mod steps;
