@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive fuzz snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive fuzz fuzz-readers soak snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
 .PHONY: isa kit mutants mutants-driver
 .PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
@@ -13,6 +13,9 @@ help:
 	@echo "make test         run all tests; installs a software Vulkan driver where there is none"
 	@echo "make exhaustive   run the tests of all combinations, which make test leaves out"
 	@echo "make fuzz         plan and run random cases (ARGS=\"--seed N --seconds S\"; docs/testing.md)"
+	@echo "make fuzz-readers fuzz all that reads files and text, a minute each (ARGS=-max_total_time=3600; needs cargo-fuzz"
+	@echo "                  and a nightly compiler)"
+	@echo "make soak         train a ResNet's batch norms for long (ARGS=\"--seconds S\"), and watch bits, memory and time"
 	@echo "make mutants      mutate the shaders and run the tests on each mutant (ARGS=\"--seed N --count K\"; docs/testing.md)"
 	@echo "make mutants-driver  the same for the driver, by cargo-mutants (ARGS=\"--shard 0/9 --sharding round-robin\")"
 	@echo "make snippet      build and run the program of README.md in a new crate"
@@ -60,6 +63,13 @@ exhaustive: vulkan
 fuzz: vulkan
 	cargo build --workspace --example fuzz
 	$(TARGET)/debug/examples/fuzz --report $(TARGET)/fuzz.json $(ARGS)
+
+fuzz-readers:
+	scripts/fuzz_readers.sh $(ARGS)
+
+soak: vulkan
+	cargo build --release --workspace --example soak
+	$(TARGET)/release/examples/soak $(ARGS)
 
 # Hours for a hundred mutants: a run that was ended goes on where it stopped.
 mutants: vulkan

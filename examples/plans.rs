@@ -1,17 +1,20 @@
 //! Tunes the plans of a shape on this machine, beside the one that is chosen by default:
 //!
-//!     make tune ARGS='32x64x56x56 [--last] [--work step] [--wisdom FILE]'
+//!     make tune ARGS='32x64x56x56 [--work step] [--wisdom FILE]'
 //!
-//! A shape is N x C x spatial axes; --last puts C last. docs/tuning.md says what is measured, and what a file of wisdom is.
+//! A shape is N x C x spatial axes; 32x64x56x56_last has C last in memory. docs/tuning.md says what is measured, and what a
+//! file of wisdom is.
 
 use std::error::Error;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use testkit::bench::shapes::Case;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
     Activation, BatchNorm, BatchNormDescriptor, Context, Epilogue, Op, Plan, Progress, Shape, StorageType,
@@ -21,12 +24,8 @@ use wgpu_batchnorm::{
 /// Tunes the plans of batch normalization for a shape on this machine.
 #[derive(Parser)]
 struct Arguments {
-    /// N x C x spatial axes, such as 32x64x56x56.
-    #[arg(value_parser = axes)]
-    shape: Axes,
-    /// Channels last in memory: N, spatial axes, C.
-    #[arg(long)]
-    last: bool,
+    /// N x C x spatial axes, such as 32x64x56x56, or 32x64x56x56_last where C is last in memory.
+    shape: Case,
     /// What to tune; all of it by default.
     #[arg(long, value_enum)]
     work: Vec<What>,
@@ -48,17 +47,6 @@ struct Arguments {
     /// The most plans to print.
     #[arg(long, default_value_t = 12)]
     rows: usize,
-}
-
-#[derive(Clone)]
-struct Axes(Vec<u32>);
-
-fn axes(text: &str) -> Result<Axes, String> {
-    let axes: Result<Vec<u32>, _> = text.split('x').map(str::parse).collect();
-    match axes {
-        Ok(axes) if axes.len() >= 2 => Ok(Axes(axes)),
-        _ => Err(format!("required at least two axes, such as 4096x256, given {text:?}")),
-    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -84,10 +72,19 @@ enum Storage {
     Bfloat16,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let Axes(axes) = &arguments.shape;
-    let shape = match arguments.last {
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let Case { axes, last, .. } = &arguments.shape;
+    let shape = match last {
         true => Shape::channels_last(axes[0], &axes[2..], axes[1]),
         false => Shape::channels_first(axes[0], axes[1], &axes[2..]),
     };
@@ -100,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         BatchNorm::new(&context, &BatchNormDescriptor { features: shape.features(), ..Default::default() })?;
     for what in What::value_variants() {
         if arguments.work.is_empty() || arguments.work.contains(what) {
-            let (tune, works) = tune(*what, shape, &arguments);
+            let (tune, works) = tune(*what, shape, arguments);
             let bar = bar(arguments.budget);
             let tell = |progress: Progress| tell(&bar, progress);
             let tuned = gpu.tune(&norm, tune.progress(&tell));

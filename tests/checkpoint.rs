@@ -141,6 +141,10 @@ fn tensors_that_are_no_state() {
         TensorError::Variance { tensor: tensor("running_var"), index: 1, given: -0.5 }
     );
     assert_eq!(
+        error(&[("bias", two()), ("num_batches_tracked", StateTensor::Count(3))]),
+        TensorError::Missing { tensor: tensor("running_mean") }
+    );
+    assert_eq!(
         error(&[("num_batches_tracked", StateTensor::Count(-3))]),
         TensorError::Count { tensor: tensor("num_batches_tracked"), given: -3 }
     );

@@ -4,7 +4,6 @@
 //! shader, or for those whose names match.
 
 mod pipelines;
-mod resnet;
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,6 +11,7 @@ use std::time::Instant;
 use clap::Parser;
 use comfy_table::{Table, presets};
 use regex::Regex;
+use testkit::bench::resnet;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{self, BufferBinding};
 use wgpu_batchnorm::{

@@ -101,15 +101,17 @@ pub fn idx(directory: &Path) -> Result<Classification> {
     Ok(Classification { name, train, test, classes, scale: 1.0 / 255.0 })
 }
 
-/// Axes and bytes of an IDX file of bytes.
 fn idx_file(path: &Path, axes: usize) -> Result<(Vec<usize>, Vec<u8>)> {
-    let mut bytes = read(path)?;
+    parse_idx(read(path)?, axes).with_context(|| path.display().to_string())
+}
+
+/// Sizes of the axes and values of an IDX file of bytes.
+pub fn parse_idx(mut bytes: Vec<u8>, axes: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let start = 4 + 4 * axes;
     let magic = [0, 0, 8, axes as u8];
     ensure!(
         bytes.len() >= start && bytes[..4] == magic,
-        "{}: not an uncompressed IDX file of bytes with {axes} axes (it should start with {magic:?}, not {:?})",
-        path.display(),
+        "not an uncompressed IDX file of bytes with {axes} axes (it should start with {magic:?}, not {:?})",
         &bytes[..bytes.len().min(4)]
     );
     let size: Vec<usize> = bytes[4..start]
@@ -118,11 +120,7 @@ fn idx_file(path: &Path, axes: usize) -> Result<(Vec<usize>, Vec<u8>)> {
         .collect();
     let expected = size.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
     let given = bytes.len() - start;
-    ensure!(
-        expected == Some(given),
-        "{}: the header announces {size:?} bytes, but {given} follow",
-        path.display()
-    );
+    ensure!(expected == Some(given), "the header announces {size:?} bytes, but {given} follow");
     bytes.drain(..start);
     Ok((size, bytes))
 }

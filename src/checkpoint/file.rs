@@ -77,8 +77,8 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// [`LoadError`] with the tensor's name: where the file has none of the layer's tensors, a shape is not that of a
-    /// vector, vectors differ in length, one of the running statistics is there without the other, a variance is negative
-    /// or not a number, or a type cannot be read.
+    /// vector, vectors differ in length, one of the running statistics is there without the other or a count without them, a
+    /// variance is negative or not a number, or a type cannot be read.
     pub fn state(&self, names: &Names<'_>, prefix: &str) -> Result<State, LoadError> {
         let name = |tensor| names.name(prefix, tensor).unwrap_or_else(|| format!("{tensor} of {prefix}"));
         let mut tensors = Vec::new();

@@ -15,6 +15,7 @@ mod guard;
 mod mask;
 mod norm;
 mod parts;
+mod planned;
 mod prepared;
 mod requests;
 mod saved;

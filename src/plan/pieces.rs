@@ -32,11 +32,20 @@ pub(super) fn pieces(
     if batches > MAX_BATCHES {
         return Err(PlanError::request("at most 65,536 virtual batches", batches));
     }
+    let (required, given) = (rows.saturating_mul(cutter.row_bytes) / MAX_PIECES, profile.max_binding);
+    if required > given {
+        let limit = "max_storage_buffer_binding_size";
+        return Err(PlanError::DeviceLimit { limit, required, given });
+    }
     (0..batches).map(|b| cutter.cut(b as u32, b * size, rows.min((b + 1) * size))).collect()
 }
 
 /// The most virtual batches, each of which has dispatches of its own.
 const MAX_BATCHES: u64 = 1 << 16;
+
+/// The most pieces of about a binding's size: 8 TiB by the bindings that WebGPU grants. A larger tensor is a mistake, and
+/// its plan would take gigabytes.
+const MAX_PIECES: u64 = 1 << 16;
 
 struct Cutter<'a> {
     profile: &'a DeviceProfile,
@@ -107,6 +116,19 @@ mod tests {
             cut(1024, Shape::channels_last(1, &[100], 4), TRAINING.into(), &[]),
             [[(0, 64), (64, 36)]]
         );
+    }
+
+    #[test]
+    fn tensors_of_too_many_pieces_are_refused() {
+        let profile = DeviceProfile::discrete();
+        let of = |batch| {
+            let shape = Shape::channels_first(batch, 512, &[512]);
+            pieces(&profile, &TRAINING.into(), shape, &[]).map(|batches| batches[0].len())
+        };
+        // 128 examples of a MiB fill a binding.
+        assert_eq!(of(128 << 16), Ok(1 << 16));
+        let (limit, given) = ("max_storage_buffer_binding_size", 128 << 20);
+        assert_eq!(of(1 << 31), Err(PlanError::DeviceLimit { limit, required: 1 << 35, given }));
     }
 
     #[test]

@@ -18,7 +18,8 @@ export const small = () => ({ ...defaults('regression'), ...SMALL });
 export function fromHash(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ''));
   const learn = given.get('learn');
-  if (!(learn in DEFAULTS)) return null;
+  // Not of the prototype: every object has a `constructor`.
+  if (!Object.hasOwn(DEFAULTS, learn)) return null;
   const settings = defaults(learn);
   for (const key of KEYS) {
     if (!given.has(key)) continue;

@@ -131,7 +131,8 @@ impl State {
     ///
     /// # Errors
     /// [`TensorError`] with the tensor's name: where a name is unknown or given twice, vectors differ in length, one of the
-    /// running statistics is there without the other, a variance is negative or not a number, or the count is negative.
+    /// running statistics is there without the other or a count without them, a variance is negative or not a number, or the
+    /// count is negative.
     pub fn from_tensors<'a, N: AsRef<str>>(
         tensors: impl IntoIterator<Item = (N, StateTensor<'a>)>,
     ) -> Result<Self, TensorError> {
@@ -177,9 +178,11 @@ impl State {
                 }
             }
         }
-        for (one, other) in
-            [(Tensor::RunningMean, Tensor::RunningVar), (Tensor::RunningVar, Tensor::RunningMean)]
-        {
+        for (one, other) in [
+            (Tensor::RunningMean, Tensor::RunningVar),
+            (Tensor::RunningVar, Tensor::RunningMean),
+            (Tensor::Batches, Tensor::RunningMean),
+        ] {
             if seen.contains(&one) && !seen.contains(&other) {
                 return Err(TensorError::Missing { tensor: name(other) });
             }

@@ -1,5 +1,8 @@
 //! What is measured: the works, how many bytes each has to move, and the tensors.
 
+use std::fmt::{Display, Formatter, Result as FmtResult};
+use std::str::FromStr;
+
 /// A work of the layer, as the ids name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
@@ -33,8 +36,8 @@ impl Work {
     }
 }
 
-/// A tensor to measure on.
-#[derive(Debug, Clone)]
+/// A tensor to measure on; as text its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// N×C or N×C×H×W in ASCII; channels-last ones end in `_last`.
     pub name: String,
@@ -45,11 +48,9 @@ pub struct Case {
 }
 
 impl Case {
-    /// Panics where the name is none: all are written here.
+    /// Panics where the name is none, as those of the project are.
     pub fn new(name: &str) -> Self {
-        let (axes, last) = name.strip_suffix("_last").map_or((name, false), |axes| (axes, true));
-        let axes = axes.split('x').map(|axis| axis.parse().unwrap_or_else(|_| panic!("{name}: {axis}?")));
-        Self { name: name.into(), axes: axes.collect(), last }
+        name.parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn features(&self) -> usize {
@@ -67,6 +68,32 @@ impl Case {
 
     pub fn bytes(&self) -> u64 {
         4 * self.elements() as u64
+    }
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let (axes, last) = name.strip_suffix("_last").map_or((name, false), |axes| (axes, true));
+        let axes: Option<Vec<u32>> = axes.split('x').map(|axis| axis.parse().ok()).collect();
+        let bytes =
+            |axes: &[u32]| axes.iter().try_fold(4usize, |bytes, &axis| bytes.checked_mul(axis as usize));
+        match axes {
+            Some(axes) if axes.len() >= 2 && bytes(&axes).is_some() => {
+                Ok(Self { name: name.into(), axes, last })
+            }
+            _ => Err(format!(
+                "required a tensor that memory can hold, by two axes or more, such as 4096x256 or 32x64x56x56_last, \
+                 given {name:?}"
+            )),
+        }
+    }
+}
+
+impl Display for Case {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(&self.name)
     }
 }
 

@@ -19,7 +19,7 @@ use plans::Planner;
 pub use report::{Finding, Kind, Report};
 
 /// Cases with the same shaders, which follow one another.
-const GROUP: u64 = 256;
+const GROUP: u64 = 1024;
 
 /// Plans to each step that is run.
 const PLANS: u64 = 12;

@@ -4,6 +4,8 @@ data: of the results that the conformance example wrote, and of PyTorch's own fl
 
     cargo run --release --example conformance -- tests/data/pytorch/*.safetensors --out DIR
     python3 tests/data/scripts/errors.py DIR
+
+Another folder of PyTorch files can be named behind it, such as gen_edges.py's. Then each file has a row.
 """
 import glob
 import json
@@ -33,14 +35,16 @@ def error(tensor, got, truth):
 
 worst = {}
 here = os.path.dirname(os.path.abspath(__file__))
-for path in sorted(glob.glob(os.path.join(here, "../pytorch/*.safetensors"))):
+references = sys.argv[2] if len(sys.argv) > 2 else os.path.join(here, "../pytorch")
+for path in sorted(glob.glob(os.path.join(references, "*.safetensors"))):
     reference, meta = load(path)
     ours, _ = load(os.path.join(sys.argv[1], os.path.basename(path)))
     for name in reference:
         tensor, dot, step = name.partition(".")
         if tensor in ("y", "running_var"):
             truth = reference[tensor + "64" + dot + step]
-            row = worst.setdefault((meta["data"], tensor), [0.0, 0.0])
+            kind = meta["name"] if len(sys.argv) > 2 else meta["data"]
+            row = worst.setdefault((kind, tensor), [0.0, 0.0])
             row[:] = max(row[0], error(tensor, ours[name], truth)), max(row[1], error(tensor, reference[name], truth))
 print("| data | tensor | this crate | PyTorch float32 |\n| --- | --- | --- | --- |")
 for (data, tensor), (own, torch) in sorted(worst.items()):

@@ -1,0 +1,20 @@
+//! Any text as a shape: printed and read again it is the same, and plans of it are plans or errors.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use testkit::bench::shapes::Case;
+use wgpu_batchnorm::{DeviceProfile, Op, Plan, PlanRequest, Shape};
+
+fuzz_target!(|text: &str| {
+    let Ok(case) = text.parse::<Case>() else { return };
+    assert_eq!(case.to_string().parse(), Ok(case.clone()));
+    let shape = match case.last {
+        true => Shape::channels_last(case.axes[0], &case.axes[2..], case.axes[1]),
+        false => Shape::channels_first(case.axes[0], case.axes[1], &case.axes[2..]),
+    };
+    let sizes = (case.elements() as u64, case.bytes());
+    assert_eq!(sizes, (shape.elements(), 4 * shape.elements()), "{shape}");
+    for op in [Op::Training { update_running: true }, Op::Evaluation] {
+        let _ = Plan::new(&DeviceProfile::discrete(), op, shape, PlanRequest::new());
+    }
+});
