@@ -61,6 +61,42 @@ fn no_invocation_exceeds_the_loop_budget() {
     }
 }
 
+/// Mesa 22.3 stops loops without a word: what reads a feature twice in one workgroup may have 65,000 turns in all.
+#[test]
+fn features_that_are_too_long_for_a_loop_are_not_cached() {
+    let cached = |rows| {
+        let request = PlanRequest::new().path(Path::Cached).packet(1).workgroup(1).splits(1);
+        Plan::new(&DeviceProfile::software(8), TRAINING, Shape::rows(rows, 1), request)
+    };
+    assert!(cached(27_000).is_ok());
+    assert!(matches!(cached(29_000), Err(PlanError::Request { .. })));
+}
+
+#[test]
+fn records_are_all_merged() {
+    for op in [Op::Finalize { records: 5, update_running: true }, Op::FinalizeGradients { records: 5 }] {
+        let plan = plan(op, Shape::rows(16, 8));
+        assert_eq!((plan.stages.len(), plan.stages[0].grid.total), (1, 5), "{op:?}");
+    }
+}
+
+#[test]
+fn virtual_batches_are_65_536_at_the_most() {
+    let of = |batches: u32| {
+        let work = Work::from(TRAINING).virtual_batch(Some(2));
+        Plan::new(&DeviceProfile::discrete(), work, Shape::rows(2 * batches, 1), PlanRequest::default())
+    };
+    assert_eq!(of(1 << 16).map(|plan| plan.pieces()), Ok(1 << 16));
+    assert!(matches!(of((1 << 16) + 1), Err(PlanError::Request { given, .. }) if given == "65537"));
+}
+
+#[test]
+fn a_device_without_workgroups_computes_nothing() {
+    let profile = DeviceProfile::discrete();
+    assert!(profile.computes());
+    assert!(!DeviceProfile { max_workgroups: 0, ..profile }.computes());
+}
+
 /// The partial results of all pieces fit the scratch and the merge, however many pieces there are.
 #[test]
 fn pieces_leave_what_can_be_merged() {
