@@ -106,6 +106,7 @@ check: format lint doc
 format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path peers/Cargo.toml --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo fmt --manifest-path mpi/Cargo.toml --check
 	cargo fmt --manifest-path burn/Cargo.toml --check
 	cargo fmt --manifest-path web/Cargo.toml --check
