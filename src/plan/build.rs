@@ -18,6 +18,9 @@ impl Plan {
         request: PlanRequest,
     ) -> Result<Self, PlanError> {
         work.validate()?;
+        if shape.features() == 0 {
+            return Err(PlanError::request("a shape of at least 1 feature", 0));
+        }
         let empty = shape.count() == 0 || !(work.op.reduces() || work.applies());
         let batches = if empty { vec![Vec::new()] } else { pieces(profile, &work, shape, ends)? };
         let pieces = batches.iter().map(Vec::len).sum();

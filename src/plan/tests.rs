@@ -91,6 +91,16 @@ fn virtual_batches_are_65_536_at_the_most() {
 }
 
 #[test]
+fn shapes_without_features_are_refused() {
+    for shape in [Shape::rows(272, 0), Shape::rows(0, 0), Shape::channels_first(2, 0, &[3])] {
+        for op in [TRAINING, Op::Evaluation, Op::Backward { reduce: true, apply: true }] {
+            let plan = Plan::new(&DeviceProfile::discrete(), op, shape, PlanRequest::default());
+            assert!(matches!(plan, Err(PlanError::Request { .. })), "{shape}");
+        }
+    }
+}
+
+#[test]
 fn a_device_without_workgroups_computes_nothing() {
     let profile = DeviceProfile::discrete();
     assert!(profile.computes());
