@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 
 /// What batch normalization is for: networks trained with and without it.
 ///
-/// Without flags: what takes less than three minutes on a software adapter.
+/// Without flags: what takes some three minutes on a software adapter.
 #[derive(Parser)]
 struct Options {
     /// All experiments with all seeds.

@@ -91,7 +91,7 @@ impl Accuracy {
 }
 
 pub fn run(lab: &Lab) -> Result<Findings> {
-    let steps = lab.scope.pick(150, STEPS / 2, STEPS);
+    let steps = lab.scope.pick(150, STEPS * 2 / 5, STEPS);
     let seeds: Vec<u64> = (0..lab.scope.pick(1, 1, 5)).collect();
     let mut curves = Pair { with: vec![], without: vec![] };
     let mut inputs = None;
