@@ -83,11 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let Case { axes, last, .. } = &arguments.shape;
-    let shape = match last {
-        true => Shape::channels_last(axes[0], &axes[2..], axes[1]),
-        false => Shape::channels_first(axes[0], axes[1], &axes[2..]),
-    };
+    let shape = Shape::from(&arguments.shape);
     // Before anything is measured: a file that cannot be read is told at once.
     let mut wisdom = arguments.wisdom.as_deref().map_or(Ok(Wisdom::new()), read)?;
     let gpu = Gpu::new()?;

@@ -7,7 +7,7 @@ fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/shaders".into()));
     std::fs::create_dir_all(&folder)?;
     let mut shaders = wgpu_batchnorm::shaders();
-    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::SHADER.into()));
+    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::shader()));
     for (name, source) in &shaders {
         std::fs::write(folder.join(name).with_extension("wgsl"), source)?;
     }

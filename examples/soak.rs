@@ -13,12 +13,12 @@ use comfy_table::{Table, presets};
 use cpu_time::ProcessTime;
 use indicatif::{ProgressBar, ProgressStyle};
 use memory_stats::memory_stats;
-use testkit::bench::resnet;
+use testkit::bench::{median, resnet};
 use testkit::random::tensor;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{self, BufferBinding, BufferSize};
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, Shape, Statistics, Training,
+    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, Shape, Training,
 };
 
 /// Examples of a batch.
@@ -78,8 +78,9 @@ fn run(time: Duration) -> Result<(), Box<dyn std::error::Error>> {
 fn judge(rounds: &[Round], time: Duration) -> Result<(), Box<dyn std::error::Error>> {
     let tenth = rounds.len() / 10;
     let parts = [&rounds[1..=tenth], &rounds[rounds.len() - tenth..]];
-    let [first, last] = parts.map(|rounds| median(rounds, |round| round.milliseconds));
-    let [before, after] = parts.map(|rounds| median(rounds, |round| (round.bytes >> 10) as f64 / 1024.0));
+    let [first, last] = parts.map(|rounds| median(rounds.iter().map(|round| round.milliseconds).collect()));
+    let mebibytes = |round: &Round| (round.bytes >> 10) as f64 / 1024.0;
+    let [before, after] = parts.map(|rounds| median(rounds.iter().map(mebibytes).collect()));
     println!(
         "{} steps in {:.0} s, all with the same bits",
         rounds.len() * STEPS as usize,
@@ -105,12 +106,6 @@ fn judge(rounds: &[Round], time: Duration) -> Result<(), Box<dyn std::error::Err
     }
 }
 
-fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// What a round of steps took.
 struct Round {
     /// Of this process, a software adapter's included, for each step.
@@ -122,7 +117,7 @@ struct Round {
 struct Layer {
     norm: BatchNorm,
     shape: Shape,
-    /// Where its x, dy, y and dx begin in their buffers, in bytes.
+    /// Where its tensors begin in their buffers, in bytes.
     offset: u64,
 }
 
@@ -183,8 +178,7 @@ impl Network {
             size: BufferSize::new(layer.shape.bytes()),
         };
         let ([x, dy], [y, dx]) = (self.given.each_ref().map(part), self.results.each_ref().map(part));
-        let training = Training::new(x, y).statistics(Statistics::Batch);
-        let forward = layer.norm.prepare_training(layer.shape, training)?;
+        let forward = layer.norm.prepare_training(layer.shape, Training::new(x, y))?;
         let backward = layer.norm.prepare_backward(&forward, Backward::of(dy).input_gradient(dx))?;
         Ok((forward, backward))
     }

@@ -1,34 +1,17 @@
 //! Every shader, without a GPU: naga parses, validates, and translates it for Vulkan, Metal, Direct3D 12 and OpenGL.
 
 use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
+use testkit::shader::{has_half_access, validated};
 use wgpu_batchnorm::{DeviceProfile, View};
-
-/// Whether the shader accesses two bytes at a time, which takes wgpu's SHADER_F16.
-fn has_half_access(name: &str) -> bool {
-    name.contains("_f16_halves")
-}
-
-fn validator(name: &str) -> Validator {
-    // No capability beyond what every WebGPU device has: unpack2x16float is one.
-    let capabilities = match has_half_access(name) {
-        true => Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16,
-        false => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-    };
-    Validator::new(ValidationFlags::all(), capabilities)
-}
 
 /// Each shader for each kind of workgroup, its overrides set.
 fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
     let mut shaders = wgpu_batchnorm::shaders();
-    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::SHADER.into()));
+    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::shader()));
     assert!(shaders.len() > 100, "{} shaders", shaders.len());
     for (name, source) in &shaders {
-        let module = naga::front::wgsl::parse_str(source)
-            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-        let info = validator(name)
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+        let (module, info) = validated(name, source).unwrap_or_else(|error| panic!("{error}"));
         for (workgroup, tile) in [(8, 1), (64, 8)] {
             let mut constants: PipelineConstants = FromIterator::from_iter([
                 ("WORKGROUP".to_owned(), f64::from(workgroup)),
@@ -109,8 +92,7 @@ fn opengl() {
 #[test]
 fn default_limits_suffice() {
     for (name, source) in wgpu_batchnorm::shaders() {
-        let module = naga::front::wgsl::parse_str(&source).unwrap();
-        let info = validator(&name).validate(&module).unwrap();
+        let (module, info) = validated(&name, &source).unwrap();
         let storage = module
             .global_variables
             .iter()
@@ -160,8 +142,7 @@ fn workgroups_fill_their_memory() {
     for entry in ["split_moments_planes_x1", "split_moments_rows_x4", "split_moments_rows_x16"] {
         let shaders = wgpu_batchnorm::shaders();
         let source = &shaders.iter().find(|(name, _)| name == entry).unwrap().1;
-        let module = naga::front::wgsl::parse_str(source).unwrap();
-        let info = validator(entry).validate(&module).unwrap();
+        let (module, info) = validated(entry, source).unwrap();
         let mut profile = DeviceProfile::integrated();
         profile.max_workgroup = 1024;
         let workgroup = largest_workgroup(&profile, entry);

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
+use testkit::bench::median;
 use testkit::recording::{Bare, Groups, Steps};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{Path, wgpu};
@@ -98,9 +99,4 @@ fn pass(device: &wgpu::Device, record: Record<'_>) -> Cost {
     drop(pass);
     let _commands = encoder.finish();
     Cost { recorded, encoded: microseconds(), allocations: counted.count_total }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

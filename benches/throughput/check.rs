@@ -1,11 +1,10 @@
 //! Before anything is timed: the bench's own batch normalization on the CPU against the crate's float64 reference.
 
 use testkit::bench::shapes::Case;
-use wgpu_batchnorm::BatchNormDescriptor;
 use wgpu_batchnorm::cpu as reference;
+use wgpu_batchnorm::{BatchNormDescriptor, Shape};
 
 use crate::cpu::{Layer, Layout};
-use crate::layer::shape;
 use crate::values;
 
 /// Panics where a result is off by more than float32 with plain sums may be.
@@ -17,7 +16,7 @@ pub fn cpu() {
 
 fn check(case: &Case) {
     let (x, dy) = values(case);
-    let shape = shape(case);
+    let shape = Shape::from(case);
     let layout = Layout::new(case);
     let mut layer = Layer::new(layout);
     let mut twin =

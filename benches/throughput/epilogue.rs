@@ -13,7 +13,6 @@ use wgpu_batchnorm::{
 
 use crate::device::{Device, Record};
 use crate::growth::wall;
-use crate::layer::shape;
 use crate::values;
 
 /// Values of a workgroup: INVOCATIONS of epilogue.wgsl, 16 each.
@@ -75,7 +74,7 @@ struct Works {
 
 impl Works {
     fn new(device: &Device, context: &Context, case: &Case, residual: bool) -> Self {
-        let (gpu, shape, len) = (&device.gpu, shape(case), case.elements());
+        let (gpu, shape, len) = (&device.gpu, Shape::from(case), case.elements());
         let norm = BatchNorm::new(context, &descriptor(shape.features())).expect("the state fits any device");
         let (x, dy) = values(case);
         let z: Vec<f32> = x.iter().rev().copied().collect();

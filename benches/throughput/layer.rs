@@ -10,14 +10,6 @@ use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, Plan, PlanRe
 
 use crate::device::Device;
 
-/// As the layer takes it.
-pub fn shape(Case { axes, last, .. }: &Case) -> Shape {
-    match last {
-        true => Shape::channels_last(axes[0], &axes[2..], axes[1]),
-        false => Shape::channels_first(axes[0], axes[1], &axes[2..]),
-    }
-}
-
 /// Tensors on the device and the works on them.
 struct Set {
     x: wgpu::Buffer,
@@ -41,9 +33,9 @@ impl Layer {
         x: &[f32],
         dy: &[f32],
     ) -> Self {
-        let norm = BatchNorm::new(context, &descriptor(shape(case).features()));
+        let norm = BatchNorm::new(context, &descriptor(Shape::from(case).features()));
         let norm = norm.expect("the layer's state fits any device");
-        let sets = device.sets(4 * shape(case).bytes_of(storage));
+        let sets = device.sets(4 * Shape::from(case).bytes_of(storage));
         let sets = (0..sets).map(|_| Set::new(device, &norm, case, storage, [x, dy])).collect();
         Self { sets }
     }
@@ -87,7 +79,7 @@ impl Set {
         [x, dy]: [&[f32]; 2],
     ) -> Self {
         let gpu = &device.gpu;
-        let words = (shape(case).bytes_of(storage) / 4) as usize;
+        let words = (Shape::from(case).bytes_of(storage) / 4) as usize;
         let upload = |values: &[f32]| {
             let bits: Vec<u32> = values.iter().map(|&value| stored::encode(storage, value)).collect();
             let buffer = gpu.empty(words);
@@ -98,7 +90,7 @@ impl Set {
         let (dy, dx) = (upload(dy), gpu.empty(words));
         let gradient = || gpu.empty(case.features());
         let (dweight, dbias) = (gradient(), gradient());
-        let (shape, plan) = (shape(case), PlanRequest::default());
+        let (shape, plan) = (Shape::from(case), PlanRequest::default());
         let choices = Choices { storage, ..plan.into() };
         let training = prepare::training(norm, shape, whole(&x), whole(&y), choices);
         let evaluation = prepare::evaluation(norm, shape, whole(&x), whole(&y), choices);

@@ -2,11 +2,11 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use testkit::bench::shapes::{Case, Work, group};
-use wgpu_batchnorm::{Context, StorageType, wgpu};
+use wgpu_batchnorm::{Context, Shape, StorageType, wgpu};
 
 use crate::device::{Device, Record};
 use crate::growth::wall;
-use crate::layer::{Layer, shape};
+use crate::layer::Layer;
 use crate::roof::{Roof, TENSORS_COPIED};
 use crate::values;
 
@@ -38,7 +38,7 @@ pub fn run(device: &Device, named: &[String], measuring: bool) {
         for storage in StorageType::ALL {
             let (plan, times) = measure(device, &context, &roof, case, storage, measuring);
             let step = times[3];
-            let bytes = shape(case).bytes_of(storage);
+            let bytes = Shape::from(case).bytes_of(storage);
             let speeds = COLUMNS.iter().zip(times).map(|((_, moved), time)| (moved * bytes) as f64 / time);
             let ratios = [times[2] / times[0], step / times[0], step / *float32.get_or_insert(step)];
             table.add_row(

@@ -9,11 +9,11 @@ use serde::Serialize;
 use testkit::bench::results::load;
 use testkit::bench::shapes::{Case, Work, group};
 use testkit::layer::descriptor;
-use wgpu_batchnorm::{BatchNorm, Context, Op, StorageType, Tune, wgpu};
+use wgpu_batchnorm::{BatchNorm, Context, Op, Shape, StorageType, Tune, wgpu};
 
 use crate::device::{Device, Record};
 use crate::growth::wall;
-use crate::layer::{Layer, shape};
+use crate::layer::Layer;
 use crate::table::{geometric_mean, target_directory};
 use crate::values;
 
@@ -94,15 +94,15 @@ fn rows(device: &Device, context: &Context, case: &Case, budget: Duration, measu
     let (x, dy) = values(case);
     // Before the context knows anything of this shape.
     let default = Layer::new(device, context, case, StorageType::Float32, &x, &dy);
-    let norm = BatchNorm::new(context, &descriptor(shape(case).features())).expect("as above");
+    let norm = BatchNorm::new(context, &descriptor(Shape::from(case).features())).expect("as above");
     let row = |work: Work| {
         eprintln!("tuning {} of {}", work.name(), case.name);
         let training = Op::Training { update_running: true };
         let tune = match work {
-            Work::TrainingForward => Tune::new(shape(case), training),
-            Work::Evaluation => Tune::new(shape(case), Op::Evaluation),
-            Work::Backward => Tune::new(shape(case), Op::Backward { reduce: true, apply: true }),
-            Work::TrainingStep => Tune::step(shape(case), training),
+            Work::TrainingForward => Tune::new(Shape::from(case), training),
+            Work::Evaluation => Tune::new(Shape::from(case), Op::Evaluation),
+            Work::Backward => Tune::new(Shape::from(case), Op::Backward { reduce: true, apply: true }),
+            Work::TrainingStep => Tune::step(Shape::from(case), training),
         };
         let found =
             device.gpu.tune(&norm, tune.budget(budget)).expect("what is prepared by default can be tuned");

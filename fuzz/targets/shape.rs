@@ -8,10 +8,7 @@ use wgpu_batchnorm::{DeviceProfile, Op, Plan, PlanRequest, Shape};
 fuzz_target!(|text: &str| {
     let Ok(case) = text.parse::<Case>() else { return };
     assert_eq!(case.to_string().parse(), Ok(case.clone()));
-    let shape = match case.last {
-        true => Shape::channels_last(case.axes[0], &case.axes[2..], case.axes[1]),
-        false => Shape::channels_first(case.axes[0], case.axes[1], &case.axes[2..]),
-    };
+    let shape = Shape::from(&case);
     let sizes = (case.elements() as u64, case.bytes());
     assert_eq!(sizes, (shape.elements(), 4 * shape.elements()), "{shape}");
     for op in [Op::Training { update_running: true }, Op::Evaluation] {

@@ -8,15 +8,7 @@ use crate::layer::BatchNorm;
 use crate::tensor::{Bound, Tensor, check_overlaps};
 
 /// The WGSL of [`FoldKernel`].
-pub const SHADER: &str = concat!(
-    include_str!("../../shaders/fold/fold_preceding.wgsl"),
-    "\n",
-    include_str!("../../shaders/forward/inverse_std.wgsl")
-);
-
-/// The same as it is compiled. Not part of the API.
-#[doc(hidden)]
-pub fn source() -> String {
+pub fn shader() -> String {
     let files = [
         ("fold_preceding", include_str!("../../shaders/fold/fold_preceding.wgsl")),
         ("inverse_std", include_str!("../../shaders/forward/inverse_std.wgsl")),
@@ -100,7 +92,7 @@ impl FoldKernel {
     fn pipeline(device: &wgpu::Device) -> wgpu::ComputePipeline {
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("fold_preceding"),
-            source: wgpu::ShaderSource::Wgsl(source().into()),
+            source: wgpu::ShaderSource::Wgsl(shader().into()),
         });
         device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("fold_preceding"),

@@ -31,8 +31,6 @@ mod error;
 mod weights;
 
 pub use affine::{Folded, Padding, ScaleAndShift};
-#[doc(hidden)]
-pub use device::source;
-pub use device::{Fold, FoldKernel, FoldStep, SHADER};
+pub use device::{Fold, FoldKernel, FoldStep, shader};
 pub use error::FoldError;
 pub use weights::WeightShape;

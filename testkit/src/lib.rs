@@ -49,6 +49,8 @@ pub mod recording;
 #[cfg(feature = "conformance")]
 pub mod scales;
 #[cfg(feature = "layer")]
+pub mod shader;
+#[cfg(feature = "layer")]
 pub mod shared;
 #[cfg(feature = "conformance")]
 pub mod storage;

@@ -5,7 +5,7 @@ use testkit::coverage::indices::Inspector;
 use testkit::gpu::{context, gpu, part, values, whole};
 use testkit::layer::{cut, descriptor, layer};
 use testkit::random::{state, tensor};
-use wgpu_batchnorm::fold::{Fold, FoldError, FoldKernel, Padding, WeightShape, source};
+use wgpu_batchnorm::fold::{Fold, FoldError, FoldKernel, Padding, WeightShape, shader};
 use wgpu_batchnorm::{
     BatchNorm, BatchNormDescriptor, BindingError, DispatchBinding, DispatchDescription, Evaluation, Shape,
     State, Tensor,
@@ -162,7 +162,7 @@ fn no_index_is_out_of_range() {
     };
     let fold = DispatchDescription {
         label: "fold_preceding".into(),
-        source: source(),
+        source: shader(),
         entry: "fold_preceding",
         constants: vec![],
         workgroups: [1, 1, 1],

@@ -142,7 +142,7 @@ impl Report {
             format!("batch sizes: accumulating gradients does not cure it at 2 ({:.3})", accumulated[0]),
             accumulated[0] < 0.9,
         ));
-        // With large batches there are too few steps for layer and group normalization to learn.
+        // Layer and group normalization learn less from the few steps that large batches leave.
         for (name, accuracy, sizes) in [
             ("merged statistics", &merged[..], "every size"),
             ("layer norm", &layer[..3], "2, 4 and 8"),

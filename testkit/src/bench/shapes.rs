@@ -91,6 +91,16 @@ impl FromStr for Case {
     }
 }
 
+#[cfg(feature = "conformance")]
+impl From<&Case> for wgpu_batchnorm::Shape {
+    fn from(Case { axes, last, .. }: &Case) -> Self {
+        match last {
+            true => Self::channels_last(axes[0], &axes[2..], axes[1]),
+            false => Self::channels_first(axes[0], axes[1], &axes[2..]),
+        }
+    }
+}
+
 impl Display for Case {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str(&self.name)

@@ -9,6 +9,7 @@ use wgpu_batchnorm::{DispatchDescription, wgpu};
 use super::races;
 use crate::gpu::{download, gpu, part, whole};
 use crate::kernel;
+use crate::shader::closing_bracket;
 
 /// The counter of each variable stands behind the shader's own bind groups.
 const GROUP: u32 = 2;
@@ -33,12 +34,7 @@ fn counted(text: &str, name: &str, length: &str, number: usize) -> String {
         let whole_word = !rest[..at].ends_with(part_of_word);
         rest = &rest[begin..];
         if whole_word {
-            let mut depth = 1;
-            let end = rest.find(|c| {
-                depth += i32::from(c == '[') - i32::from(c == ']');
-                depth == 0
-            });
-            let end = end.expect("brackets match");
+            let end = closing_bracket(rest);
             out += &format!("inside({}, {length}, {number}u)", &rest[..end]);
             rest = &rest[end..];
         }

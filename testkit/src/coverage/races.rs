@@ -1,6 +1,8 @@
 //! Races in workgroup memory: an item that one invocation writes and another reads or writes without a barrier between.
 //! Software adapters run invocations in an order of their own, in which most races are not seen.
 
+use crate::shader::closing_bracket;
+
 /// What a race is called among what is counted.
 pub const NAME: &str = "a race in shared_items";
 
@@ -35,12 +37,7 @@ pub(super) fn watched(text: &str, names: &mut Vec<String>) -> String {
     let mut rest = text;
     while let Some(at) = rest.find("shared_items[inside(") {
         let begin = at + "shared_items[".len();
-        let mut depth = 1;
-        let end = rest[begin..].find(|c| {
-            depth += i32::from(c == '[') - i32::from(c == ']');
-            depth == 0
-        });
-        let end = begin + end.expect("brackets match");
+        let end = begin + closing_bracket(&rest[begin..]);
         let access = if rest[end..].starts_with("] = ") { "written_item" } else { "read_item" };
         out += &format!("{}{access}({})", &rest[..begin], &rest[begin..end]);
         rest = &rest[end..];

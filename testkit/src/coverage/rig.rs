@@ -10,31 +10,12 @@ use super::guards::Guarded;
 use super::steps::{
     self, BATCHES, BIAS, DBIAS, DWEIGHT, DX, DY, DZ, EPS, MASK, MEAN, SAVED, VAR, WEIGHT, X, Y, Z,
 };
+pub use super::steps::{Placement, Wanted};
 use crate::gpu::gpu;
 use crate::layout::Layout;
 use crate::masks::Masked;
 use crate::plans::without_path;
 use crate::stored;
-
-/// How what is written lies to what is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    Disjoint,
-    SameBuffer,
-    /// y takes the place of x, and dx that of dy.
-    InPlace,
-}
-
-/// What is asked for. Running statistics normalize in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Running statistics move; all gradients. Paths: split, cached, persistent.
-    All,
-    /// y and dx, both elementwise.
-    Tensors,
-    /// y, elementwise, and the gradients of weight and bias, by the reduce path.
-    Parameters,
-}
 
 /// What stands where something is to be written: a NaN of its own, and two float16 that are none.
 const UNWRITTEN: u32 = 0xffc0_feed;

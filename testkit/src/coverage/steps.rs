@@ -1,4 +1,4 @@
-//! The layer and the steps of a [`Rig`](super::rig::Rig), on ranges between guards.
+//! The layer and the steps of a rig, on ranges between guards.
 
 use wgpu_batchnorm::{
     Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, Epilogue, ForwardStep, LayerBuffers,
@@ -7,9 +7,28 @@ use wgpu_batchnorm::{
 
 use super::cases::Case;
 use super::guards::Guarded;
-use super::rig::{Placement, Wanted};
 use crate::layer::descriptor;
 use crate::masks::Masked;
+
+/// How what is written lies to what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    Disjoint,
+    SameBuffer,
+    /// y takes the place of x, and dx that of dy.
+    InPlace,
+}
+
+/// What is asked for. Running statistics normalize in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Running statistics move; all gradients. Paths: split, cached, persistent.
+    All,
+    /// y and dx, both elementwise.
+    Tensors,
+    /// y, elementwise, and the gradients of weight and bias, by the reduce path.
+    Parameters,
+}
 
 /// 1 − EPS is the variance that normalizes, so that the inverse of the root is exactly 1.
 pub const EPS: f32 = 1.0 / 1024.0;

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rand::{RngExt, rngs::StdRng};
 use wgpu_batchnorm::{
     Costs, DeviceProfile, Epilogue, GpuCosts, MaskKind, Op, Path, Plan, PlanRequest, PreActivation,
@@ -11,6 +10,7 @@ use wgpu_batchnorm::{
 
 use super::Kind;
 use crate::ask::ACTIVATIONS;
+use crate::shader::validated;
 
 /// The most pieces of a tensor, so that a plan takes no seconds.
 const PIECES: u64 = 300;
@@ -34,7 +34,7 @@ impl Planner {
         let what = || format!("{profile:?}, {work:?}, {shape}, [{request}]");
         check(&profile, &plan, &request).map_err(|wrong| (Kind::Mismatch, format!("{}: {wrong}", what())))?;
         for (name, source) in shaders_of(&plan, |name| self.seen.insert(name.into())) {
-            validate(&name, &source).map_err(|error| (Kind::Validation, format!("{}: {error}", what())))?;
+            validated(&name, &source).map_err(|error| (Kind::Validation, format!("{}: {error}", what())))?;
         }
         Ok(true)
     }
@@ -70,15 +70,6 @@ fn check(profile: &DeviceProfile, plan: &Plan, request: &PlanRequest) -> Result<
         true => Ok(()),
         false => Err(format!("it is another one than requested: {plan}")),
     }
-}
-
-fn validate(name: &str, source: &str) -> Result<(), String> {
-    let module = naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
-    let halves =
-        if name.contains("_f16_halves") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | halves;
-    let valid = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-    valid.map(drop).map_err(|error| format!("{name}: {error:?}"))
 }
 
 fn one_of<T: Copy>(rng: &mut StdRng, all: &[T]) -> T {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use crate::shader::validated;
 
 /// The most shaders of a mutant that are looked at.
 const SHADERS: usize = 60;
@@ -13,7 +13,8 @@ pub fn is_valid(path: &Path) -> bool {
     let stem = path.file_stem().expect("a name").to_string_lossy();
     if stem == "fold_preceding" {
         // It stands alone but for one function.
-        return accepts(&format!("{text}\nfn inverse_std(variance: f32) -> f32 {{ return variance; }}\n"));
+        let source = format!("{text}\nfn inverse_std(variance: f32) -> f32 {{ return variance; }}\n");
+        return validated(&stem, &source).is_ok();
     }
     let marks = text.lines().filter_map(|line| line.strip_prefix("fn ").or(line.strip_prefix("struct ")));
     let marks: Vec<String> =
@@ -22,11 +23,5 @@ pub fn is_valid(path: &Path) -> bool {
     let shaders = wgpu_batchnorm::shaders();
     let with_it: Vec<_> = shaders.iter().filter(|(_, source)| source.contains(&mark)).collect();
     let step = with_it.len().div_ceil(SHADERS).max(1);
-    !with_it.is_empty() && with_it.iter().step_by(step).all(|(_, source)| accepts(source))
-}
-
-fn accepts(source: &str) -> bool {
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16;
-    naga::front::wgsl::parse_str(source)
-        .is_ok_and(|module| Validator::new(ValidationFlags::all(), capabilities).validate(&module).is_ok())
+    !with_it.is_empty() && with_it.iter().step_by(step).all(|(name, source)| validated(name, source).is_ok())
 }

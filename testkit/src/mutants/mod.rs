@@ -1,5 +1,5 @@
-//! Mutants of the shaders: do the tests see what they must? Each is one file of shaders/ with one change, of which a test
-//! must tell. They are listed in a fixed order, drawn by a seed, and given to the tests by a build of the layer that reads
+//! Mutants of the shaders show whether the tests see what they must. Each is one file of shaders/ with one change, which
+//! some test must notice. They are listed in a fixed order, drawn by a seed, and given to the tests by a build of the layer that reads
 //! one file at run time (`make mutants`).
 
 mod check;
