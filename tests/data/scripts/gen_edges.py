@@ -6,11 +6,9 @@
     cargo run --release --example conformance -- REFERENCES/*.safetensors --out RESULTS
     python3 tests/data/scripts/errors.py RESULTS REFERENCES
 
-They are not kept in the repository, as they take 2 GB.
+They are not kept in the repository, as they take 0.6 GB.
 """
-import argparse
-
-from gen_goldens import Case, write_set
+from gen_goldens import Case, main
 
 SEED = 20150213
 
@@ -22,12 +20,5 @@ EDGES = (
     + [Case("pairs", "nc", (2, 4096), data="pairs", eval_batch=2)]
 )
 
-
-def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--out", required=True)
-    write_set(EDGES, SEED, ap.parse_args().out)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, EDGES, SEED)

@@ -4,9 +4,7 @@
     pip install torch numpy
     python gen_extra.py --out DIR
 """
-import argparse
-
-from gen_goldens import Case, write_set
+from gen_goldens import Case, main
 
 EXTRA_SEED = 20150212
 
@@ -22,12 +20,5 @@ EXTRA = [
     Case("nhwc_9x40x41x33_sampled", "nhwc", (9, 40, 41, 33), storage="sampled"),
 ]
 
-
-def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--out", required=True)
-    write_set(EXTRA, EXTRA_SEED, ap.parse_args().out)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, EXTRA, EXTRA_SEED)
