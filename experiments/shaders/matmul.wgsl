@@ -5,7 +5,9 @@
 //   forward y = x·Wᵀ      input gradient dx = dy·W      weight gradient dW = dyᵀ·x
 // Bindings: 0 Product, 1 A, 2 B, 3 C, 4 bias (`matmul_bias` only).
 // Dispatch: ceil(columns / 64) × ceil(rows / 64) workgroups; each computes a 64 × 64 tile of C with 8 × 8
-// invocations of four blocks of 4 × 4 values.
+// invocations. An invocation computes 8 × 8 values that lie 8 rows and 8 columns apart, so that neighbours read
+// neighbouring values. Its sums are variables and not an array, which SwiftShader would keep in memory. There is no
+// workgroup memory: software adapters pay for barriers, and caches hold the operands of these networks.
 
 struct Product {
     rows: u32,
@@ -23,126 +25,114 @@ struct Product {
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 
-// What a workgroup reads of A and B at a time. a_tile[row * 4 + d] holds 4 successive depths of one of 64 rows,
-// b_tile[depth * 16 + c] holds 4 successive columns at one of 16 depths.
-var<workgroup> a_tile: array<vec4<f32>, 256>;
-var<workgroup> b_tile: array<vec4<f32>, 256>;
-
-// Values outside the matrices count as 0.
-fn a_at(row: u32, depth: u32) -> f32 {
-    if row < product.rows && depth < product.depth {
-        return a[row * product.a_row + depth * product.a_depth];
-    }
-    return 0.0;
+// Eight values in a row.
+struct Row {
+    left: vec4<f32>,
+    right: vec4<f32>,
 }
 
-fn b_at(depth: u32, column: u32) -> f32 {
-    if depth < product.depth && column < product.columns {
-        return b[depth * product.b_depth + column * product.b_column];
-    }
-    return 0.0;
+// What an invocation computes: eight rows.
+struct Tile {
+    row0: Row,
+    row1: Row,
+    row2: Row,
+    row3: Row,
+    row4: Row,
+    row5: Row,
+    row6: Row,
+    row7: Row,
 }
 
-// Fills the tiles from depth `start` on.
-fn load(group: vec3<u32>, invocation: u32, start: u32) {
-    for (var slot = invocation; slot < 256u; slot += 64u) {
-        let row = group.y * 64u + slot / 4u;
-        let depth = start + (slot % 4u) * 4u;
-        a_tile[slot] = vec4(a_at(row, depth), a_at(row, depth + 1u), a_at(row, depth + 2u), a_at(row, depth + 3u));
-        let at = start + slot / 16u;
-        let column = group.x * 64u + (slot % 16u) * 4u;
-        b_tile[slot] = vec4(b_at(at, column), b_at(at, column + 1u), b_at(at, column + 2u), b_at(at, column + 3u));
-    }
+// Four places in a row or column, 8 apart. Those past the end become the last, and what is computed there is not
+// stored.
+fn places(first: u32, end: u32) -> vec4<u32> {
+    return min(first + vec4(0u, 8u, 16u, 24u), vec4(end - 1u));
 }
 
-// Four rows of four depths in the tile: block `i` of 16 rows, block `d` of 4 depths.
-fn a_block(i: u32, d: u32) -> mat4x4<f32> {
-    let at = i * 16u + d;
-    return mat4x4(a_tile[at], a_tile[at + 4u], a_tile[at + 8u], a_tile[at + 12u]);
+fn b_at(at: vec4<u32>) -> vec4<f32> {
+    return vec4(b[at.x], b[at.y], b[at.z], b[at.w]);
 }
 
-// Four depths of four columns in the tile.
-fn b_block(d: u32, i: u32) -> mat4x4<f32> {
-    let at = d * 64u + i;
-    return mat4x4(b_tile[at], b_tile[at + 16u], b_tile[at + 32u], b_tile[at + 48u]);
+fn plus(sum: Row, factor: f32, row: Row) -> Row {
+    return Row(sum.left + factor * row.left, sum.right + factor * row.right);
 }
 
-// The four blocks of an invocation lie 32 rows and 32 columns apart. The vectors of a block are its rows.
-struct Blocks {
-    top_left: mat4x4<f32>,
-    top_right: mat4x4<f32>,
-    bottom_left: mat4x4<f32>,
-    bottom_right: mat4x4<f32>,
-}
-
-fn multiply(group: vec3<u32>, local: vec3<u32>) -> Blocks {
-    var sum = Blocks();
+// Sums of 16 products are summed: in one long sum, rounding errors add up.
+fn multiply(row: u32, column: u32) -> Tile {
+    var top = places(row, product.rows) * product.a_row;
+    var bottom = places(row + 32u, product.rows) * product.a_row;
+    var left = places(column, product.columns) * product.b_column;
+    var right = places(column + 32u, product.columns) * product.b_column;
+    var sum = Tile();
     for (var start = 0u; start < product.depth; start += 16u) {
-        load(group, local.y * 8u + local.x, start);
-        workgroupBarrier();
-        for (var d = 0u; d < 4u; d++) {
-            let top = a_block(local.y, d);
-            let bottom = a_block(local.y + 8u, d);
-            let left = b_block(d, local.x);
-            let right = b_block(d, local.x + 8u);
-            // WGSL's vectors of a matrix are its columns, so this is the product of the transposes.
-            sum.top_left += left * top;
-            sum.top_right += right * top;
-            sum.bottom_left += left * bottom;
-            sum.bottom_right += right * bottom;
+        var part = Tile();
+        for (var depth = start; depth < min(start + 16u, product.depth); depth++) {
+            let values = Row(b_at(left), b_at(right));
+            part.row0 = plus(part.row0, a[top.x], values);
+            part.row1 = plus(part.row1, a[top.y], values);
+            part.row2 = plus(part.row2, a[top.z], values);
+            part.row3 = plus(part.row3, a[top.w], values);
+            part.row4 = plus(part.row4, a[bottom.x], values);
+            part.row5 = plus(part.row5, a[bottom.y], values);
+            part.row6 = plus(part.row6, a[bottom.z], values);
+            part.row7 = plus(part.row7, a[bottom.w], values);
+            top += product.a_depth;
+            bottom += product.a_depth;
+            left += product.b_depth;
+            right += product.b_depth;
         }
-        workgroupBarrier();
+        sum.row0 = plus(sum.row0, 1.0, part.row0);
+        sum.row1 = plus(sum.row1, 1.0, part.row1);
+        sum.row2 = plus(sum.row2, 1.0, part.row2);
+        sum.row3 = plus(sum.row3, 1.0, part.row3);
+        sum.row4 = plus(sum.row4, 1.0, part.row4);
+        sum.row5 = plus(sum.row5, 1.0, part.row5);
+        sum.row6 = plus(sum.row6, 1.0, part.row6);
+        sum.row7 = plus(sum.row7, 1.0, part.row7);
     }
     return sum;
 }
 
-fn store_row(row: u32, column: u32, values: vec4<f32>) {
+fn store_four(row: u32, column: u32, values: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) {
-        if row < product.rows && column + i < product.columns {
-            c[row * product.columns + column + i] = values[i];
+        if row < product.rows && column + 8u * i < product.columns {
+            c[row * product.columns + column + 8u * i] = values[i];
         }
     }
 }
 
-fn store_block(row: u32, column: u32, block: mat4x4<f32>, shift: vec4<f32>) {
-    store_row(row, column, block[0] + shift);
-    store_row(row + 1u, column, block[1] + shift);
-    store_row(row + 2u, column, block[2] + shift);
-    store_row(row + 3u, column, block[3] + shift);
+fn store_row(row: u32, column: u32, values: Row) {
+    store_four(row, column, values.left);
+    store_four(row, column + 32u, values.right);
+}
+
+// The sums plus a shift of each column.
+fn store(row: u32, column: u32, sum: Tile, shift: Row) {
+    store_row(row, column, plus(sum.row0, 1.0, shift));
+    store_row(row + 8u, column, plus(sum.row1, 1.0, shift));
+    store_row(row + 16u, column, plus(sum.row2, 1.0, shift));
+    store_row(row + 24u, column, plus(sum.row3, 1.0, shift));
+    store_row(row + 32u, column, plus(sum.row4, 1.0, shift));
+    store_row(row + 40u, column, plus(sum.row5, 1.0, shift));
+    store_row(row + 48u, column, plus(sum.row6, 1.0, shift));
+    store_row(row + 56u, column, plus(sum.row7, 1.0, shift));
 }
 
 @compute @workgroup_size(8, 8)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let sum = multiply(group, local);
-    let row = group.y * 64u + local.y * 4u;
-    let column = group.x * 64u + local.x * 4u;
-    let none = vec4(0.0);
-    store_block(row, column, sum.top_left, none);
-    store_block(row, column + 32u, sum.top_right, none);
-    store_block(row + 32u, column, sum.bottom_left, none);
-    store_block(row + 32u, column + 32u, sum.bottom_right, none);
-}
-
-fn bias_at(column: u32) -> f32 {
-    if column < product.columns {
-        return bias[column];
-    }
-    return 0.0;
+    let row = group.y * 64u + local.y;
+    let column = group.x * 64u + local.x;
+    store(row, column, multiply(row, column), Row());
 }
 
 fn biases(column: u32) -> vec4<f32> {
-    return vec4(bias_at(column), bias_at(column + 1u), bias_at(column + 2u), bias_at(column + 3u));
+    let at = places(column, product.columns);
+    return vec4(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
 }
 
 @compute @workgroup_size(8, 8)
 fn matmul_bias(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let sum = multiply(group, local);
-    let row = group.y * 64u + local.y * 4u;
-    let column = group.x * 64u + local.x * 4u;
-    let left = biases(column);
-    let right = biases(column + 32u);
-    store_block(row, column, sum.top_left, left);
-    store_block(row, column + 32u, sum.top_right, right);
-    store_block(row + 32u, column, sum.bottom_left, left);
-    store_block(row + 32u, column + 32u, sum.bottom_right, right);
+    let row = group.y * 64u + local.y;
+    let column = group.x * 64u + local.x;
+    store(row, column, multiply(row, column), Row(biases(column), biases(column + 32u)));
 }
