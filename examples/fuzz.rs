@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use testkit::fuzz::{Fuzz, Report, keep_panics};
+use testkit::elsewhere::Dawn;
+use testkit::fuzz::{Fuzz, Report, Runner, keep_panics};
 use testkit::gpu::gpu;
 
 /// Plans and runs random cases of batch normalization.
@@ -32,6 +33,9 @@ struct Arguments {
     /// Plans alone, which need no device.
     #[arg(long)]
     plans: bool,
+    /// Run steps in Dawn, the WebGPU of Chromium: after npm ci --prefix scripts/dawn.
+    #[arg(long, conflicts_with = "plans")]
+    dawn: bool,
     /// Where the report goes.
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -40,10 +44,14 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut report = Report::new(arguments.seed, arguments.from);
-    if !arguments.plans {
-        report.adapter = gpu().describe();
-    }
-    run(&arguments, &mut report);
+    let runner = match runner(&arguments, &mut report.adapter) {
+        Ok(runner) => runner,
+        Err(error) => {
+            eprintln!("error: cannot start Dawn: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    run(&arguments, runner, &mut report);
     print!("{report}");
     if let Some(path) = &arguments.report {
         let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
@@ -55,8 +63,22 @@ fn main() -> ExitCode {
     if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(arguments: &Arguments, report: &mut Report) {
-    let mut fuzz = Fuzz::new(arguments.seed, !arguments.plans);
+/// What runs steps, and what it is.
+fn runner(arguments: &Arguments, adapter: &mut String) -> std::io::Result<Runner> {
+    if arguments.plans {
+        return Ok(Runner::Nothing);
+    }
+    if !arguments.dawn {
+        *adapter = gpu().describe();
+        return Ok(Runner::Device);
+    }
+    let dawn = Dawn::start()?;
+    *adapter = dawn.adapter.clone();
+    Ok(Runner::Dawn(dawn))
+}
+
+fn run(arguments: &Arguments, runner: Runner, report: &mut Report) {
+    let mut fuzz = Fuzz::new(arguments.seed, runner);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} s, {msg}").expect("a valid template");
     let bar = ProgressBar::new(arguments.seconds).with_style(style);
     keep_panics();

@@ -1,31 +1,26 @@
 //! From prepared steps to a case of the script.
 
+use testkit::elsewhere::{self, Program};
 use wgpu_batchnorm::headless::Gpu;
-use wgpu_batchnorm::{DispatchBinding, DispatchDescription, StorageType, wgpu};
+use wgpu_batchnorm::{DispatchDescription, StorageType, wgpu};
 
-use crate::script::{Binding, Buffer, Case, Dispatch, Expectation, Measure, Script};
+use crate::script::{Buffer, Case, Expectation, Measure, Script};
 
-/// Collects one case. Buffers enter with what they contain when a dispatch first binds them.
+/// Collects one case.
 pub struct Recorder<'a> {
-    gpu: &'a Gpu,
     script: &'a mut Script,
-    case: Case,
-    /// Of the case's buffers, but for parameters, each with its name.
-    handles: Vec<(wgpu::Buffer, String)>,
+    name: String,
+    program: Program<'a>,
+    expectations: Vec<Expectation>,
 }
 
 impl<'a> Recorder<'a> {
     pub fn new(gpu: &'a Gpu, script: &'a mut Script, name: String) -> Self {
-        Self { gpu, script, case: Case { name, ..Default::default() }, handles: Vec::new() }
+        Self { script, name, program: Program::new(gpu), expectations: Vec::new() }
     }
 
     pub fn dispatch(&mut self, dispatches: Vec<DispatchDescription>) {
-        for DispatchDescription { label, source, entry, constants, workgroups, bindings } in dispatches {
-            let shader = self.script.shader(&label, source);
-            let bindings = bindings.iter().map(|binding| self.binding(binding)).collect();
-            let constants = constants.into_iter().collect();
-            self.case.dispatches.push(Dispatch { label, shader, entry, constants, workgroups, bindings });
-        }
+        self.program.add(dispatches, |label, source| self.script.shader(label, source));
     }
 
     /// Float32 that must be near these values.
@@ -60,7 +55,13 @@ impl<'a> Recorder<'a> {
     }
 
     pub fn finish(self) {
-        self.script.add(self.case);
+        let Self { script, name, program: Program { buffers, dispatches, .. }, expectations } = self;
+        let listed = |elsewhere::Buffer { size, contents, .. }| Buffer {
+            size,
+            data: contents.iter().any(|byte| *byte != 0).then(|| script.data(&contents)),
+        };
+        let buffers = buffers.into_iter().map(listed).collect();
+        script.add(Case { name, buffers, dispatches, expectations });
     }
 
     fn add_expectation(
@@ -72,48 +73,7 @@ impl<'a> Recorder<'a> {
         measure: Option<Measure>,
     ) {
         let data = self.script.data(values);
-        let buffer = self.name(at.buffer);
-        self.case.expectations.push(Expectation { what, buffer, offset: at.offset, count, data, measure });
-    }
-
-    fn binding(&mut self, binding: &DispatchBinding) -> Binding {
-        let DispatchBinding { group, binding, buffer, offset, size, uniform } = binding;
-        let (group, binding, size) = (*group, *binding, *size);
-        if uniform.is_empty() {
-            return Binding {
-                group,
-                binding,
-                buffer: self.name(buffer),
-                offset: *offset,
-                size,
-                kind: "storage",
-            };
-        }
-        // Parameters cannot be read back, and dispatches find theirs in one buffer: here each has one of its own.
-        let buffer = self.add(size, uniform);
-        Binding { group, binding, buffer, offset: 0, size, kind: "uniform" }
-    }
-
-    /// The name of a buffer in the case, which it is added to if need be.
-    fn name(&mut self, handle: &wgpu::Buffer) -> String {
-        if let Some((_, name)) = self.handles.iter().find(|(other, _)| other == handle) {
-            return name.clone();
-        }
-        let contents = match handle.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            true => self.gpu.download(handle).expect("the device works"),
-            // Scratch, of which every step writes what it reads.
-            false => Vec::new(),
-        };
-        let name = self.add(handle.size(), bytemuck::cast_slice(&contents));
-        self.handles.push((handle.clone(), name.clone()));
-        name
-    }
-
-    /// Adds a buffer to the case, zero or with contents.
-    fn add(&mut self, size: u64, contents: &[u8]) -> String {
-        let data = contents.iter().any(|byte| *byte != 0).then(|| self.script.data(contents));
-        let name = format!("buffer {}", self.case.buffers.len());
-        self.case.buffers.push(Buffer { name: name.clone(), size, data });
-        name
+        let buffer = self.program.buffer(at.buffer);
+        self.expectations.push(Expectation { what, buffer, offset: at.offset, count, data, measure });
     }
 }

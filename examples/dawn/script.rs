@@ -8,8 +8,9 @@ use std::io;
 use std::path::Path;
 
 use serde::Serialize;
+use testkit::elsewhere::Dispatch;
 
-/// Buffers, dispatches in order, and what must be in the buffers after them.
+/// Buffers, dispatches in order (their shaders are paths in the folder), and what must be in the buffers after them.
 #[derive(Serialize, Default)]
 pub struct Case {
     pub name: String,
@@ -21,38 +22,16 @@ pub struct Case {
 /// A buffer of so many bytes, which begin at `data` of data.bin, or are zero.
 #[derive(Serialize)]
 pub struct Buffer {
-    pub name: String,
     pub size: u64,
     pub data: Option<u64>,
-}
-
-#[derive(Serialize)]
-pub struct Dispatch {
-    pub label: String,
-    /// Path in the folder.
-    pub shader: String,
-    pub entry: &'static str,
-    pub constants: BTreeMap<&'static str, f64>,
-    pub workgroups: [u32; 3],
-    pub bindings: Vec<Binding>,
-}
-
-#[derive(Serialize)]
-pub struct Binding {
-    pub group: u32,
-    pub binding: u32,
-    pub buffer: String,
-    pub offset: u64,
-    pub size: u64,
-    /// `uniform` or `storage`.
-    pub kind: &'static str,
 }
 
 /// Values that a buffer must have from some byte on.
 #[derive(Serialize)]
 pub struct Expectation {
     pub what: &'static str,
-    pub buffer: String,
+    /// Which of the case's buffers.
+    pub buffer: usize,
     pub offset: u64,
     pub count: usize,
     /// Where the values begin in data.bin.

@@ -2,7 +2,8 @@
 // examples/dawn writes such a folder, and examples/dawn/script.rs says what is in it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { STORAGE, download, makeBuffer, openDevice } from './webgpu.mjs';
+import { Dispatches } from './dispatches.mjs';
+import { STORAGE, download, openDevice } from './webgpu.mjs';
 
 const folder = process.argv[2];
 if (!folder) {
@@ -13,43 +14,7 @@ const cases = JSON.parse(readFileSync(join(folder, 'script.json'), 'utf8'));
 const data = readFileSync(join(folder, 'data.bin'));
 const device = await openDevice();
 
-const pipelines = new Map();
-
-function pipelineOf({ shader, entry, constants }) {
-  const key = JSON.stringify([shader, entry, constants]);
-  if (!pipelines.has(key)) {
-    const module = device.createShaderModule({ code: readFileSync(join(folder, shader), 'utf8') });
-    const compute = { module, entryPoint: entry, constants };
-    pipelines.set(key, device.createComputePipeline({ layout: 'auto', compute }));
-  }
-  return pipelines.get(key);
-}
-
-function makeBuffers({ buffers, dispatches }) {
-  const bindings = dispatches.flatMap((dispatch) => dispatch.bindings);
-  const uniforms = new Set(bindings.filter(({ kind }) => kind === 'uniform').map(({ buffer }) => buffer));
-  const make = ({ name, size, data: offset }) => {
-    const usage = uniforms.has(name) ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE;
-    const contents = offset === null ? null : data.subarray(offset, offset + size);
-    return [name, makeBuffer(device, size, usage | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, contents)];
-  };
-  return new Map(buffers.map(make));
-}
-
-function record(pass, dispatch, buffers) {
-  const pipeline = pipelineOf(dispatch);
-  pass.setPipeline(pipeline);
-  for (const group of new Set(dispatch.bindings.map((binding) => binding.group))) {
-    const entries = dispatch.bindings
-      .filter((binding) => binding.group === group)
-      .map(({ binding, buffer, offset, size }) => ({
-        binding,
-        resource: { buffer: buffers.get(buffer), offset, size },
-      }));
-    pass.setBindGroup(group, device.createBindGroup({ layout: pipeline.getBindGroupLayout(group), entries }));
-  }
-  pass.dispatchWorkgroups(...dispatch.workgroups);
-}
+const shaders = new Dispatches(device, (path) => readFileSync(join(folder, path), 'utf8'));
 
 // The values that an expectation is about, those it wants, and whether the worst of them will do.
 function compare({ what, offset, count, data: begin, measure }, bytes) {
@@ -74,27 +39,19 @@ function compare({ what, offset, count, data: begin, measure }, bytes) {
 }
 
 // What became of each expectation, and Dawn's own complaints.
-async function run(script) {
-  device.pushErrorScope('out-of-memory');
-  device.pushErrorScope('validation');
-  const buffers = makeBuffers(script);
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  for (const dispatch of script.dispatches) record(pass, dispatch, buffers);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-  const outcomes = [];
-  const downloads = new Map();
-  for (const expectation of script.expectations) {
-    const { buffer } = expectation;
-    if (!downloads.has(buffer)) downloads.set(buffer, await download(device, buffers.get(buffer)));
-    outcomes.push(compare(expectation, downloads.get(buffer)));
-  }
-  for (const buffer of buffers.values()) buffer.destroy();
-  for (const error of [await device.popErrorScope(), await device.popErrorScope()]) {
-    if (error) outcomes.push({ ok: false, text: error.message });
-  }
-  return outcomes;
+async function run({ buffers: listed, dispatches, expectations }) {
+  const contents = ({ size, data: offset }) =>
+    ({ size, contents: offset === null ? null : data.subarray(offset, offset + size) });
+  const buffers = shaders.makeBuffers(dispatches, listed.map(contents));
+  const { result, errors } = await shaders.run(dispatches, buffers, async () => {
+    const downloads = new Map();
+    for (const { buffer } of expectations) {
+      if (!downloads.has(buffer)) downloads.set(buffer, await download(device, buffers[buffer]));
+    }
+    return expectations.map((expectation) => compare(expectation, downloads.get(expectation.buffer)));
+  });
+  for (const buffer of buffers) buffer.destroy();
+  return [...result, ...errors.map((text) => ({ ok: false, text }))];
 }
 
 const needsFloat16 = ({ dispatches }) =>

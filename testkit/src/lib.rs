@@ -17,6 +17,8 @@ pub mod convolution;
 #[cfg(feature = "layer")]
 pub mod coverage;
 #[cfg(feature = "layer")]
+pub mod elsewhere;
+#[cfg(feature = "layer")]
 pub mod fuzz;
 #[cfg(feature = "layer")]
 pub mod gpu;

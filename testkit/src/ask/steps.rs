@@ -1,11 +1,12 @@
 //! Prepared steps of an ask: run, and held against the twin.
 
-use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, ForwardStep, PrepareError, Step};
+use wgpu_batchnorm::{BackwardStep, BatchNorm, Context, DispatchDescription, ForwardStep, PrepareError};
 
 use super::tensors::Tensors;
 use super::truth::{Data, Truth};
 use super::{Ask, Batch, parts};
 use crate::close::{assert_close, assert_state, assert_stored, max_abs};
+use crate::elsewhere::Recorded;
 use crate::gpu::{context, gpu};
 use crate::layer::{layer_in, read_state};
 use crate::scales::{BACKWARD, FORWARD};
@@ -21,7 +22,7 @@ pub struct Asked {
 
 enum Steps {
     Whole(Box<(ForwardStep, BackwardStep)>),
-    Parts(Vec<Box<dyn Step>>),
+    Parts(Vec<Box<dyn Recorded>>),
 }
 
 /// What came out.
@@ -104,16 +105,29 @@ impl Asked {
         self.tensors = other;
     }
 
+    /// In the order that they are recorded in.
+    fn steps(&self) -> Vec<&dyn Recorded> {
+        match &self.steps {
+            Steps::Whole(steps) => vec![&steps.0, &steps.1],
+            Steps::Parts(steps) => steps.iter().map(|step| &**step).collect(),
+        }
+    }
+
+    /// What [`run`](Self::run) runs, as data.
+    pub fn dispatches(&self) -> Vec<DispatchDescription> {
+        self.steps().into_iter().flat_map(Recorded::dispatches).collect()
+    }
+
     pub fn run(&self) -> Got {
-        gpu()
-            .run(|pass| match &self.steps {
-                Steps::Whole(steps) => {
-                    steps.0.record(pass);
-                    steps.1.record(pass);
-                }
-                Steps::Parts(steps) => steps.iter().for_each(|step| step.record(pass)),
-            })
-            .unwrap();
+        self.submit();
+        self.read()
+    }
+
+    fn submit(&self) {
+        gpu().run(|pass| self.steps().into_iter().for_each(|step| step.record(pass))).unwrap();
+    }
+
+    fn read(&self) -> Got {
         self.tensors.read(&format!("{:?}", self.ask), &self.ask)
     }
 
@@ -122,12 +136,19 @@ impl Asked {
     /// [`crate::scales`] says. Exact results have no error, but for running statistics.
     #[track_caller]
     pub fn check(&self) {
+        self.submit();
+        self.check_done();
+    }
+
+    /// The same of steps that were run.
+    #[track_caller]
+    pub fn check_done(&self) {
         let Self { ask, data, .. } = self;
         let what = match &self.steps {
             Steps::Whole(steps) => format!("{ask:?}, {}, {}", steps.0.plan(), steps.1.plan()),
             Steps::Parts(_) => format!("{ask:?}"),
         };
-        let (got, truth, storage) = (self.run(), Truth::of(ask, data), ask.storage);
+        let (got, truth, storage) = (self.read(), Truth::of(ask, data), ask.storage);
         let [forward, backward] = if ask.exact { [0.0; 2] } else { [FORWARD, BACKWARD] };
         let few = ask.mask.is_some() || matches!(ask.batch, Batch::Virtual(_)) || ask.is_curved();
         let largest = max_abs(&truth.y);

@@ -8,6 +8,7 @@ use super::Kind;
 use crate::ask::choices::{SIZES, ask};
 use crate::ask::numbers::Numbers;
 use crate::ask::{ACTIVATIONS, Ask, Asked, Mode, refusal};
+use crate::elsewhere::Dawn;
 use crate::gpu::gpu;
 
 /// Combinations that are tried for one that is possible.
@@ -22,8 +23,8 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn random(rng: &mut StdRng) -> Self {
-        let mut profile = DeviceProfile::of(&gpu().device);
+    /// For a device of this profile, or less.
+    pub fn random(rng: &mut StdRng, mut profile: DeviceProfile) -> Self {
         profile.max_storage_buffers = [8, profile.max_storage_buffers][rng.random_range(0..2)];
         profile.costs = [
             profile.costs,
@@ -66,12 +67,19 @@ impl Group {
     }
 }
 
-/// Whether the step was run; or what is wrong.
-pub fn check(context: &Context, ask: Ask) -> Result<bool, (Kind, String)> {
+/// Whether the step was run, by the device or by Dawn; or what is wrong.
+pub fn check(context: &Context, ask: Ask, dawn: Option<&mut Dawn>) -> Result<bool, (Kind, String)> {
     let reason = refusal(&ask, context.profile().max_storage_buffers);
     match (Asked::new_in(context, ask), reason) {
         (Ok(asked), None) => {
-            asked.check();
+            match dawn {
+                None => asked.check(),
+                Some(dawn) => {
+                    let of_dawn = |error| (Kind::Validation, format!("{ask:?}: {error}"));
+                    dawn.run(gpu(), asked.dispatches()).map_err(of_dawn)?;
+                    asked.check_done();
+                }
+            }
             Ok(true)
         }
         (Err(error), Some(reason)) if reason.is(&error) => Ok(false),

@@ -12,11 +12,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use rand::{SeedableRng, rngs::StdRng};
-use wgpu_batchnorm::Context;
+use wgpu_batchnorm::{Context, DeviceProfile};
 
 use asks::Group;
 use plans::Planner;
 pub use report::{Finding, Kind, Report};
+
+use crate::elsewhere::Dawn;
+use crate::gpu::gpu;
 
 /// Cases with the same shaders, which follow one another.
 const GROUP: u64 = 1024;
@@ -24,19 +27,28 @@ const GROUP: u64 = 1024;
 /// Plans to each step that is run.
 const PLANS: u64 = 12;
 
+/// What runs steps.
+pub enum Runner {
+    /// Nothing does: they are not prepared either.
+    Nothing,
+    /// The device that they are prepared on.
+    Device,
+    /// Dawn. Plans keep to the limits that every WebGPU has.
+    Dawn(Dawn),
+}
+
 /// What a run of cases keeps.
 pub struct Fuzz {
     seed: u64,
-    /// Whether steps are run, and not only planned.
-    runs: bool,
+    runner: Runner,
     planner: Planner,
     /// The group of the last case, with the pipelines of its steps.
     group: Option<(u64, Group, Context)>,
 }
 
 impl Fuzz {
-    pub fn new(seed: u64, runs: bool) -> Self {
-        Self { seed, runs, planner: Planner::default(), group: None }
+    pub fn new(seed: u64, runner: Runner) -> Self {
+        Self { seed, runner, planner: Planner::default(), group: None }
     }
 
     /// Makes and checks a case, and adds what it finds.
@@ -52,7 +64,7 @@ impl Fuzz {
                 Err(panic) => report.find(index, Kind::Panic, panic),
             }
         }
-        if self.runs {
+        if !matches!(self.runner, Runner::Nothing) {
             self.run(index, report);
         }
         report.next = index + 1;
@@ -62,12 +74,13 @@ impl Fuzz {
         let number = index / GROUP;
         let known = self.group.take().filter(|(of, ..)| *of == number);
         let (group, context) = known.map(|(_, group, context)| (group, context)).unwrap_or_else(|| {
-            let group = Group::random(&mut rng(self.seed, number, 2));
+            let group = Group::random(&mut rng(self.seed, number, 2), self.profile());
             let context = group.context();
             (group, context)
         });
         let ask = group.ask(&mut rng(self.seed, index, 3));
-        let outcome = caught(|| asks::check(&context, ask));
+        let dawn = if let Runner::Dawn(dawn) = &mut self.runner { Some(dawn) } else { None };
+        let outcome = caught(|| asks::check(&context, ask, dawn));
         report.executed += 1;
         match outcome {
             Ok(Ok(ran)) => report.refused_steps += u64::from(!ran),
@@ -75,6 +88,17 @@ impl Fuzz {
             Err(panic) => report.find(index, Kind::of_panic(&panic), format!("{ask:?}: {panic}")),
         }
         self.group = Some((number, group, context));
+    }
+
+    /// Of what runs steps.
+    fn profile(&self) -> DeviceProfile {
+        let machine = DeviceProfile::of(&gpu().device);
+        if !matches!(self.runner, Runner::Dawn(_)) {
+            return machine;
+        }
+        let mut profile = DeviceProfile::discrete();
+        profile.costs = machine.costs;
+        profile
     }
 }
 
@@ -121,7 +145,7 @@ mod tests {
         assert!(others.iter().all(|&other| other != first(1, 2, 3)));
         let report = |from| {
             let mut report = Report::new(7, from);
-            (from..40).for_each(|index| Fuzz::new(7, false).case(index, &mut report));
+            (from..40).for_each(|index| Fuzz::new(7, Runner::Nothing).case(index, &mut report));
             report
         };
         let (all, rest) = (report(0), report(20));
