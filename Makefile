@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
 .PHONY: help vulkan test exhaustive fuzz fuzz-readers soak snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
-.PHONY: isa kit mutants mutants-driver
+.PHONY: isa kit performance mutants mutants-driver
 .PHONY: web web-tools serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
@@ -32,6 +32,7 @@ help:
 	@echo "make isa          show what Mesa's compiler for AMD's GPUs makes of every shader, and hold it to rules;"
 	@echo "                  needs no GPU (ISA_GPUS, RADEON: which GPUs, the driver's file; ARGS=REGEX of shaders)"
 	@echo "make kit          pack an archive that measures on a machine without Rust: scripts/kit"
+	@echo "make performance  write the tables of docs/performance.md from the kit's reports in docs/reports"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
@@ -70,6 +71,10 @@ fuzz-readers:
 soak: vulkan
 	cargo build --release --workspace --example soak
 	$(TARGET)/release/examples/soak $(ARGS)
+
+# Reports that ./measure.sh of the kit wrote, as report.md and report.json, belong into docs/reports under the driver's name.
+performance:
+	node scripts/performance.mjs
 
 # Hours for a hundred mutants: a run that was ended goes on where it stopped.
 mutants: vulkan

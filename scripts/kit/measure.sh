@@ -83,7 +83,9 @@ fi
   cat "$out/sections.md"
 } > report.md
 {
-  printf '{ "commit": "%s", "seconds": %d, "failed": %d' "$(cat commit)" $((SECONDS - start)) ${#failed[@]}
+  machine=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1)
+  printf '{ "commit": "%s", "date": "%s", "machine": "%s", "seconds": %d, "failed": %d' \
+    "$(cat commit)" "$(date -u +%F)" "${machine:-$(uname -m)}" $((SECONDS - start)) ${#failed[@]}
   for part in throughput regret peers torch; do
     [ ! -s "$out/$part.json" ] || { printf ',\n"%s": ' "$part"; cat "$out/$part.json"; }
   done
