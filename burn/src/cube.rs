@@ -6,9 +6,9 @@ use wgpu_batchnorm::{LayerBuffers, Statistics};
 
 use crate::buffers::Resource;
 use crate::device::Shared;
+use crate::entry::{Gradients, Key, Tensors, saved_len};
 use crate::ops::BatchNormOps;
 use crate::options::Options;
-use crate::steps::{Gradients, Key, Tensors, saved_len};
 use crate::view::{View, empty_vector, vector};
 
 impl BatchNormOps for CubeBackend {

@@ -2,10 +2,53 @@
 
 use wgpu_batchnorm::wgpu::BufferBinding;
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, Context, ForwardStep, LayerBuffers, Statistics, Training,
+    Backward, BackwardStep, BatchNorm, Context, DescriptorError, ForwardStep, LayerBuffers, PrepareError,
+    Shape, Statistics, StorageType, Training,
 };
 
-use crate::steps::{Gradients, Key, StepError, Tensors};
+use crate::options::Options;
+
+/// Float32 that a forward saves for its backward.
+pub fn saved_len(features: usize) -> usize {
+    6 * features.next_multiple_of(64)
+}
+
+/// Why a step could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error(transparent)]
+    Layer(#[from] DescriptorError),
+    #[error(transparent)]
+    Step(#[from] PrepareError),
+}
+
+/// What steps are prepared for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    pub shape: Shape,
+    pub storage: StorageType,
+    pub statistics: Statistics,
+    pub options: Options,
+}
+
+/// What a forward binds.
+pub struct Tensors<'a> {
+    pub x: BufferBinding<'a>,
+    pub y: BufferBinding<'a>,
+    pub saved: BufferBinding<'a>,
+    /// gamma, beta, running mean and running variance.
+    pub vectors: LayerBuffers<'a>,
+}
+
+/// What a backward binds.
+pub struct Gradients<'a> {
+    pub x: BufferBinding<'a>,
+    pub saved: BufferBinding<'a>,
+    pub dy: BufferBinding<'a>,
+    pub dx: BufferBinding<'a>,
+    pub dgamma: BufferBinding<'a>,
+    pub dbeta: BufferBinding<'a>,
+}
 
 /// A layer, its forward step and, once it is wanted, the backward of that.
 pub struct Entry {

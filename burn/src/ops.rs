@@ -12,8 +12,8 @@ mod meta {
     use burn::tensor::DType;
     use wgpu_batchnorm::Statistics;
 
+    use crate::entry::saved_len;
     use crate::options::Options;
-    use crate::steps::saved_len;
 
     fn saved(gamma: &TensorSpec) -> TensorSpec {
         TensorSpec::new([saved_len(gamma.shape[0])].into(), DType::F32)

@@ -1,59 +1,12 @@
 //! A small cache of prepared steps. Each call binds its tensors to the step of its shape and options, at the cost of bind
 //! groups.
 
-use wgpu_batchnorm::wgpu::BufferBinding;
-use wgpu_batchnorm::{
-    BackwardStep, Context, DescriptorError, ForwardStep, LayerBuffers, PrepareError, Shape, Statistics,
-    StorageType,
-};
+use wgpu_batchnorm::{BackwardStep, Context, ForwardStep};
 
-use crate::entry::Entry;
-use crate::options::Options;
+use crate::entry::{Entry, Gradients, Key, StepError, Tensors};
 
 /// Shapes and options whose steps are kept: those of a large network, training and evaluation.
 const CAPACITY: usize = 128;
-
-/// Float32 that a forward saves for its backward.
-pub fn saved_len(features: usize) -> usize {
-    6 * features.next_multiple_of(64)
-}
-
-/// Why a step could not be prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
-    #[error(transparent)]
-    Layer(#[from] DescriptorError),
-    #[error(transparent)]
-    Step(#[from] PrepareError),
-}
-
-/// What steps are prepared for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    pub shape: Shape,
-    pub storage: StorageType,
-    pub statistics: Statistics,
-    pub options: Options,
-}
-
-/// What a forward binds.
-pub struct Tensors<'a> {
-    pub x: BufferBinding<'a>,
-    pub y: BufferBinding<'a>,
-    pub saved: BufferBinding<'a>,
-    /// gamma, beta, running mean and running variance.
-    pub vectors: LayerBuffers<'a>,
-}
-
-/// What a backward binds.
-pub struct Gradients<'a> {
-    pub x: BufferBinding<'a>,
-    pub saved: BufferBinding<'a>,
-    pub dy: BufferBinding<'a>,
-    pub dx: BufferBinding<'a>,
-    pub dgamma: BufferBinding<'a>,
-    pub dbeta: BufferBinding<'a>,
-}
 
 /// The steps of a device, the last one used first.
 pub struct Steps {

@@ -45,6 +45,9 @@ pub fn twin(activation: Activation) -> cpu::Function {
     }
 }
 
+/// What was there where something is added to.
+const BEFORE: f32 = 0.75;
+
 /// How what is written lies to what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {

@@ -8,7 +8,11 @@ use crate::elsewhere::Recorded;
 use crate::plans::without_path;
 
 /// Forward and backward in the order that they are recorded in.
-pub fn prepare(ask: &Ask, norm: &BatchNorm, tensors: &Tensors) -> Result<Vec<Box<dyn Recorded>>, PrepareError> {
+pub fn prepare(
+    ask: &Ask,
+    norm: &BatchNorm,
+    tensors: &Tensors,
+) -> Result<Vec<Box<dyn Recorded>>, PrepareError> {
     let parts: Vec<_> =
         ask.cuts().into_iter().map(|examples| ask.of_examples(examples)).enumerate().collect();
     let count = parts.len() as u32;

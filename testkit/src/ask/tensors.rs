@@ -4,13 +4,10 @@ use wgpu_batchnorm::wgpu::{BufferBinding, BufferSize};
 use wgpu_batchnorm::{Mask, TensorBinding};
 
 use super::truth::Data;
-use super::{Ask, Placement};
+use super::{Ask, BEFORE, Placement};
 use crate::coverage::guards::Guarded;
 use crate::masks::Masked;
 use crate::stored;
-
-/// What was there where something is added to.
-pub const BEFORE: f32 = 0.75;
 
 /// A tensor; each lies in as many ranges as the ask has cuts.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use wgpu_batchnorm::{Activation, BatchNormDescriptor, MaskKind, Shape, State, Statistics, cpu};
 
-use super::tensors::BEFORE;
-use super::{Ask, Batch, Mode, twin};
+use super::{Ask, BEFORE, Batch, Mode, twin};
 use crate::close::max_abs;
 use crate::coverage::rig::{bias, weight, whole_numbers};
 use crate::coverage::steps::EPS;

@@ -8,8 +8,8 @@ use wgpu_batchnorm::{
 };
 
 use super::case::{Buffers, Case, Input};
-use super::gpu::{read_state, said};
 use super::layer;
+use super::read_back::{read_state, said};
 use super::results::{self, Gradients, Results};
 use super::tensor::Result;
 use crate::buffers::{part, whole};
