@@ -34,7 +34,7 @@ help:
 	@echo "make kit          pack an archive that measures on a machine without Rust: scripts/kit"
 	@echo "make performance  write the tables of docs/performance.md from the kit's reports in docs/reports"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
-	@echo "make dawn         run every kernel in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
+	@echo "make dawn         run every kernel, and random steps, in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
 	@echo "make msrv         compile the library by the compiler of its rust-version, with the newest dependencies"
 	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler)"
@@ -146,11 +146,12 @@ tint:
 
 dawn: vulkan
 	rm -rf $(TARGET)/dawn
-	cargo build --workspace --example dawn
+	cargo build --workspace --example dawn --example fuzz
 	$(TARGET)/debug/examples/dawn $(TARGET)/dawn
 	npm ci --prefix scripts/dawn
 	node scripts/dawn/loop_variables.mjs
 	node scripts/dawn/run.mjs $(TARGET)/dawn
+	$(TARGET)/debug/examples/fuzz --dawn --seed 2 --cases 200
 
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader

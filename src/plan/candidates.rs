@@ -1,7 +1,7 @@
 //! All ways to do an operation, and what the device's cost model says of each.
 
 use super::cost::Traffic;
-use super::frame::Frame;
+use super::frame::{Frame, packets_of};
 use super::grid::Grid;
 use super::pieces::Piece;
 use super::stage::{kernels, storage_buffers};
@@ -114,7 +114,7 @@ pub(crate) fn best(
     let mut allowed = all(profile, work, shape, request)?;
     allowed.retain(|candidate| match request.path {
         Some(path) => candidate.path == path,
-        None => candidate.path != Path::Persistent || holds(profile, &candidate.first),
+        None => candidate.path != Path::Persistent || holds(profile, &work, &candidate.first),
     });
     let fewest = allowed.iter().map(|candidate| buffers(&work, candidate.path)).min();
     if let Some(required) = fewest.filter(|&fewest| fewest > profile.max_storage_buffers) {
@@ -143,8 +143,8 @@ fn buffers(work: &Work, path: Path) -> u32 {
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and
 /// Mesa 25 compiles loops for seconds that are unrolled for more than this.
-pub(super) fn holds(profile: &DeviceProfile, grid: &Grid) -> bool {
-    profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet <= 32)
+pub(super) fn holds(profile: &DeviceProfile, work: &Work, grid: &Grid) -> bool {
+    profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet * work.held() <= 32)
 }
 
 /// All ways through the kernels, each with the workgroups that are best for it.
@@ -154,8 +154,23 @@ fn all(
     shape: Shape,
     request: PlanRequest,
 ) -> Result<Vec<Candidate>, PlanError> {
-    let frames = Frame::all(profile, work, shape, request)?;
-    let (costs, bytes, of_value) = (profile.costs, work.bytes(shape), work.storage.bytes());
+    let of_packet = |packet| of_packet(profile, work, shape, request, packet);
+    let ways: Result<Vec<_>, _> =
+        packets_of(profile, work, shape, request)?.into_iter().map(of_packet).collect();
+    Ok(ways?.concat())
+}
+
+/// Those of one width of packets, which both dispatches of the split path share.
+fn of_packet(
+    profile: &DeviceProfile,
+    work: Work,
+    shape: Shape,
+    request: PlanRequest,
+    packet: u32,
+) -> Result<Vec<Candidate>, PlanError> {
+    let frames = |request| Frame::all(profile, work, shape, request, packet);
+    let (first, costs, bytes, of_value) =
+        (frames(request)?, profile.costs, work.bytes(shape), work.storage.bytes());
     let cost = |grid: &Grid, traffic| costs.dispatch(grid, traffic, bytes, of_value);
     let alone = |path, traffic| {
         move |grid| Candidate { path, first: grid, second: grid, nanoseconds: cost(&grid, traffic) }
@@ -173,15 +188,15 @@ fn all(
     let grids = |frames: &[Frame]| frames.iter().flat_map(|frame| frame.split(&groups)).collect::<Vec<_>>();
 
     Ok(match (work.op.reduces(), work.applies()) {
-        (false, _) => grids(&frames).into_iter().map(alone(Path::Elementwise, apply)).collect(),
-        (true, false) => cheapest(&grids(&frames), reduced)
+        (false, _) => grids(&first).into_iter().map(alone(Path::Elementwise, apply)).collect(),
+        (true, false) => cheapest(&grids(&first), reduced)
             .map(|(first, nanoseconds)| Candidate { path: Path::Reduce, first, second: first, nanoseconds })
             .into_iter()
             .collect(),
         (true, true) => {
             let again = Traffic { again: true, ..apply };
-            let second = grids(&Frame::all(profile, work, shape, request.for_apply())?);
-            let split = cheapest(&grids(&frames), reduced).zip(cheapest(&second, |grid| cost(grid, again)));
+            let second = grids(&frames(request.for_apply())?);
+            let split = cheapest(&grids(&first), reduced).zip(cheapest(&second, |grid| cost(grid, again)));
             let split = split.map(|(first, second)| Candidate {
                 path: Path::Split,
                 first: first.0,
@@ -190,21 +205,11 @@ fn all(
             });
             let both = Traffic { reduced: work.reduced(), ..again };
             let held = Traffic { applied: 0, again: false, ..both };
-            let cached = frames.iter().filter_map(Frame::cached).map(alone(Path::Cached, both));
-            let narrow = narrow(profile, work, shape, request);
-            let holding = frames.iter().chain(&narrow).filter_map(Frame::persistent);
-            let persistent = holding.map(alone(Path::Persistent, held));
+            let cached = first.iter().filter_map(Frame::cached).map(alone(Path::Cached, both));
+            let persistent = first.iter().filter_map(Frame::persistent).map(alone(Path::Persistent, held));
             split.into_iter().chain(cached).chain(persistent).collect()
         }
     })
-}
-
-/// Frames of packets of four values: a software adapter may hold as many of these as of wider ones together ([`holds`]).
-fn narrow(profile: &DeviceProfile, work: Work, shape: Shape, request: PlanRequest) -> Vec<Frame> {
-    match (profile.simd(), request.packet) {
-        (Some(_), None) => Frame::all(profile, work, shape, request.packet(4)).unwrap_or_default(),
-        _ => Vec::new(),
-    }
 }
 
 fn cheapest(grids: &[Grid], cost: impl Fn(&Grid) -> f64) -> Option<(Grid, f64)> {

@@ -70,15 +70,19 @@ pub struct SoftwareCosts {
     pub dispatch: f64,
     /// Of each SIMD vector of a workgroup.
     pub vector: f64,
-    /// Of each float32 of a vector's statistics to be made.
+    /// Of each float32 of a vector's statistics to be made of a slice.
     pub made: f64,
+    /// Of each of these for each: which one a turn is about, only the device knows, and it looks at all.
+    pub found: f64,
     /// Of each float32 of a vector's statistics to be used.
     pub used: f64,
     /// Workgroups by which one core ends later than another, beyond what their number explains.
     pub late: f64,
     /// Of a turn of a loop over planes.
     pub turn: f64,
-    /// Of an access to a tensor.
+    /// Of a turn of a loop that reduces rows.
+    pub reducing_turn: f64,
+    /// Of an access of a lane to a tensor.
     pub access: f64,
     /// Of each float32 that is read.
     pub read: f64,
@@ -86,6 +90,9 @@ pub struct SoftwareCosts {
     pub reduce: f64,
     /// Of each float32 that is written.
     pub write: f64,
+    /// Of each float32 of a packet of more than four, for each tensor but the first that a turn reads or writes: registers
+    /// hold no two such packets.
+    pub wide: f64,
     /// Of each float32 that is read where lanes share a feature: they wait for each other at the ends of planes.
     pub shared: f64,
     /// Of each float32 for each doubling of the strips that a row is read in.
@@ -101,27 +108,34 @@ pub struct SoftwareCosts {
 }
 
 impl SoftwareCosts {
-    /// Mesa's lavapipe: fitted to measurements on Mesa 22.3.6 (8 lanes, 2.7 GHz).
+    /// Mesa's lavapipe, and what is like it: fitted to measurements on Mesa 22.3.6 (8 lanes, 2.7 GHz), but `wide`
+    /// and `miss` on Mesa 25.0.7 and SwiftShader.
     pub const LAVAPIPE: Self = Self {
         simd: 8,
         threads: 4,
         dispatch: 20_000.0,
-        vector: 400.0,
+        vector: 200.0,
         made: 120.0,
+        found: 4.0,
         used: 50.0,
         late: 0.25,
         turn: 3.0,
-        access: 3.0,
+        reducing_turn: 8.0,
+        access: 0.375,
         read: 0.6,
         reduce: 0.1,
         write: 0.5,
+        wide: 0.7,
         shared: 0.03,
         stride: 0.05,
         long_stride: 0.033,
         same_core: 0.6,
-        miss: 0.6,
+        miss: 0.2,
         rows_in_cache: 256,
     };
+
+    /// Of lavapipe up to Mesa 22.3, which loads lane by lane: what does not fit registers costs nothing beside that.
+    pub const LANE_BY_LANE: Self = Self { wide: 0.0, miss: 0.6, ..Self::LAVAPIPE };
 
     fn of_dispatch(&self, grid: &Grid, traffic: Traffic) -> f64 {
         let Traffic { reduced, applied, again, applied_alone, written } = traffic;
@@ -132,9 +146,12 @@ impl SoftwareCosts {
         let turns = grid.loads() as f64;
         let mut vector = self.vector;
         if reduced > 0 {
-            // The first four are read twice.
             let pass = self.of_pass(grid, reduced, 0, self.reduce);
-            vector += self.made * statistics + (turns + turns.min(4.0)) * pass;
+            vector += self.found * statistics * statistics + turns * pass;
+            if grid.held == 0 {
+                // The first four are read twice.
+                vector += self.made * statistics + turns.min(4.0) * pass;
+            }
         }
         if written > 0 {
             let rows = grid.view == View::Rows && grid.loads() > self.rows_in_cache;
@@ -149,19 +166,25 @@ impl SoftwareCosts {
 
     /// Of a turn of a SIMD vector's loop that reads and writes packets of some tensors, and does something of each value.
     fn of_pass(&self, grid: &Grid, reads: u32, writes: u32, of_each: f64) -> f64 {
-        let (turn, stride) = match grid.view {
-            View::Planes => (self.turn, 0.0),
+        let turn = match (grid.view, writes) {
+            (View::Planes, _) => self.turn,
+            (View::Rows, 0) => self.reducing_turn,
+            (View::Rows, _) => 0.0,
+        };
+        let stride = match grid.view {
+            View::Planes => 0.0,
             View::Rows => {
                 let rows = (grid.loads() as f64 / 32.0).max(1.0).log2();
                 let strips = f64::from(grid.tiles()).log2()
                     + self.same_core * f64::from(grid.tile.div_ceil(self.simd)).log2();
-                (0.0, strips * (self.stride + self.long_stride * rows))
+                strips * (self.stride + self.long_stride * rows)
             }
         };
         let shared = if grid.view == View::Planes && grid.tile < self.simd { self.shared } else { 0.0 };
         let (reads, writes) = (f64::from(reads), f64::from(writes));
-        let each = of_each + stride + (self.read + shared) * reads + self.write * writes;
-        turn + self.access * (reads + writes) + f64::from(self.simd * grid.packet) * each
+        let wide = if grid.packet > 4 { self.wide * (reads + writes - 1.0) } else { 0.0 };
+        let each = of_each + stride + wide + (self.read + shared) * reads + self.write * writes;
+        turn + f64::from(self.simd) * (self.access * (reads + writes) + f64::from(grid.packet) * each)
     }
 }
 

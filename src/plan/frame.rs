@@ -26,15 +26,16 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Every frame there is to choose from, at least one, or which part of the request is not possible.
+    /// Every frame of these packets ([`packets_of`]) there is to choose from, at least one, or which part of the request is
+    /// not possible.
     pub fn all(
         profile: &DeviceProfile,
         work: Work,
         shape: Shape,
         request: PlanRequest,
+        packet: u32,
     ) -> Result<Vec<Self>, PlanError> {
         let view = view_of(shape, request)?;
-        let packet = packet_of(profile, work, shape, view, request)?;
         let per_packet = u64::from(packet);
         let (slots, total) = match view {
             View::Planes => (shape.features(), shape.count() / per_packet),
@@ -185,29 +186,35 @@ fn view_of(shape: Shape, request: PlanRequest) -> Result<View, PlanError> {
     }
 }
 
-fn packet_of(
+/// The widths of packets to choose from, the widest first.
+pub(crate) fn packets_of(
     profile: &DeviceProfile,
     work: Work,
     shape: Shape,
-    view: View,
     request: PlanRequest,
-) -> Result<u32, PlanError> {
+) -> Result<Vec<u32>, PlanError> {
+    let view = view_of(shape, request)?;
     let line = match view {
         View::Planes => shape.inner(),
         View::Rows => shape.features().into(),
     };
     let fits = |packet: u32| line % u64::from(packet) == 0;
     let packets = packets(work.storage);
-    // A load of 16 bytes at most; on a CPU, whose lanes go along a row, a cache line for each of them. Along planes a lane
-    // has its lines to itself, and more values than registers hold would only be compiled longer.
-    let line_for_each = profile.simd().is_some() && view == View::Rows;
-    let widest = if line_for_each { 16 } else { 16 / work.storage.bytes() as u32 };
     match request.packet {
         None => {
-            let widest = packets.iter().rev().find(|&&packet| packet <= widest && fits(packet));
-            Ok(widest.copied().unwrap_or(1))
+            // A load of 16 bytes. On a CPU, whose lanes go along a row, also a cache line for each of them, or a value where
+            // few are held. Along planes a lane has its lines to itself, and more values than registers hold would only be
+            // compiled longer.
+            let load = 16 / work.storage.bytes() as u32;
+            let rows_on_a_cpu = profile.simd().is_some() && view == View::Rows;
+            let widest =
+                |most: u32| packets.iter().rev().copied().find(|&p| p <= most && fits(p)).unwrap_or(1);
+            let mut widths =
+                if rows_on_a_cpu { vec![widest(16), widest(load), 1] } else { vec![widest(load)] };
+            widths.dedup();
+            Ok(widths)
         }
-        Some(packet) if packets.contains(&packet) && fits(packet) => Ok(packet),
+        Some(packet) if packets.contains(&packet) && fits(packet) => Ok(vec![packet]),
         Some(packet) => Err(PlanError::request(
             match work.storage.is_half() {
                 true => "a packet of 1, 4, 8 or 16 that divides the plane or row",
@@ -260,7 +267,7 @@ mod tests {
                     let request = PlanRequest::new().packet(1).workgroup(workgroup).splits(splits);
                     let profile = DeviceProfile { max_workgroup: 1024, ..DeviceProfile::discrete() };
                     let shape = Shape::rows(total, 1);
-                    let frames = Frame::all(&profile, Op::Evaluation.into(), shape, request).unwrap();
+                    let frames = Frame::all(&profile, Op::Evaluation.into(), shape, request, 1).unwrap();
                     let grid = frames[0].split(&[])[0];
                     let reach = u64::from(grid.splits) * u64::from(grid.slice) + u64::from(grid.workgroup);
                     assert!(reach < u64::from(total) + (1 << 22), "{total} {workgroup} {splits}: {grid:?}");

@@ -53,7 +53,7 @@ impl DeviceProfile {
         let costs = match info.device_type {
             wgpu::DeviceType::Cpu => Costs::Software(SoftwareCosts {
                 simd: info.subgroup_min_size.clamp(4, 16).next_power_of_two(),
-                ..SoftwareCosts::LAVAPIPE
+                ..software(&info.driver_info)
             }),
             wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => Costs::Gpu(GpuCosts::DISCRETE),
             wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => {
@@ -168,6 +168,17 @@ impl Display for DeviceProfile {
     }
 }
 
+/// Costs of a software adapter, by what the driver says of itself: `Mesa 22.3.6 (LLVM 15.0.6)`. How Mesa 23 and 24 load has
+/// not been measured.
+fn software(driver_info: &str) -> SoftwareCosts {
+    let version =
+        driver_info.strip_prefix("Mesa ").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+    match version {
+        Some(..23) => SoftwareCosts::LANE_BY_LANE,
+        _ => SoftwareCosts::LAVAPIPE,
+    }
+}
+
 /// Costs of a GPU that shares the CPU's memory, by the adapter's name.
 fn shared_memory(name: &str) -> GpuCosts {
     let is = |names: &[&str]| names.iter().any(|part| name.contains(part));
@@ -189,6 +200,14 @@ mod tests {
         assert_eq!(shared_memory("Mali-G78"), GpuCosts::PHONE);
         assert_eq!(shared_memory("Intel(R) Iris(R) Xe Graphics"), GpuCosts::INTEGRATED);
         assert_eq!(shared_memory(""), GpuCosts::INTEGRATED);
+    }
+
+    #[test]
+    fn software_adapters_load_as_their_drivers_do() {
+        assert_eq!(software("Mesa 22.3.6 (LLVM 15.0.6)"), SoftwareCosts::LANE_BY_LANE);
+        for driver in ["Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)", "", "Mesa ", "5.0.0"] {
+            assert_eq!(software(driver), SoftwareCosts::LAVAPIPE, "{driver}");
+        }
     }
 
     #[test]

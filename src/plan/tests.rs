@@ -46,7 +46,7 @@ fn no_invocation_exceeds_the_loop_budget() {
             let (rows, planes) = (Shape::rows(count, 1), Shape::channels_first(1, 1, &[count]));
             for (profile, shape) in [(whole, rows), (whole, planes), (profile, rows)] {
                 for op in [TRAINING, Op::Evaluation, Op::Backward { reduce: true, apply: true }] {
-                    let frames = Frame::all(&profile, op.into(), shape, PlanRequest::default()).unwrap();
+                    let frames = Frame::all(&profile, op.into(), shape, PlanRequest::default(), 1).unwrap();
                     let plan = Plan::new(&profile, op, shape, PlanRequest::default()).unwrap();
                     assert!(plan.splits() <= MAX_SPLITS, "{plan}");
                     for grid in plan.stages.iter().filter(|s| s.kernel.sees_tensor()).map(|stage| stage.grid)

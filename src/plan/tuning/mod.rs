@@ -145,7 +145,7 @@ fn starts(profile: &DeviceProfile, work: Work, shape: Shape, default: Plan) -> V
 
 /// Software drivers compile loops for seconds that hold more than the model lets them.
 fn compiles_soon(profile: &DeviceProfile, plan: &Plan) -> bool {
-    plan.path() != Path::Persistent || plan.first().is_none_or(|grid| holds(profile, grid))
+    plan.path() != Path::Persistent || plan.first().is_none_or(|grid| holds(profile, &plan.work, grid))
 }
 
 /// The plans that differ from one by a number that is twice or half as large. First those that need no other pipeline.
