@@ -202,15 +202,13 @@ pub(crate) fn packets_of(
     let packets = packets(work.storage);
     match request.packet {
         None => {
-            // A load of 16 bytes. On a CPU, whose lanes go along a row, also a cache line for each of them, or a value where
-            // few are held. Along planes a lane has its lines to itself, and more values than registers hold would only be
-            // compiled longer.
+            // A load of 16 bytes. On a CPU, whose lanes go along a row, also a cache line for each of them. Along planes a
+            // lane has its lines to itself, and more values than registers hold would only be compiled longer.
             let load = 16 / work.storage.bytes() as u32;
-            let rows_on_a_cpu = profile.simd().is_some() && view == View::Rows;
+            let line_for_each = profile.simd().is_some() && view == View::Rows;
             let widest =
                 |most: u32| packets.iter().rev().copied().find(|&p| p <= most && fits(p)).unwrap_or(1);
-            let mut widths =
-                if rows_on_a_cpu { vec![widest(16), widest(load), 1] } else { vec![widest(load)] };
+            let mut widths = vec![widest(if line_for_each { 16 } else { load }), widest(load)];
             widths.dedup();
             Ok(widths)
         }
