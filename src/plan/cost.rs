@@ -80,7 +80,7 @@ pub struct SoftwareCosts {
     pub late: f64,
     /// Of a turn of a loop over planes.
     pub turn: f64,
-    /// Of a turn of a loop that reduces rows.
+    /// Of a turn of a lane in a loop that reduces rows.
     pub reducing_turn: f64,
     /// Of an access of a lane to a tensor.
     pub access: f64,
@@ -120,7 +120,7 @@ impl SoftwareCosts {
         used: 50.0,
         late: 0.25,
         turn: 3.0,
-        reducing_turn: 8.0,
+        reducing_turn: 2.0,
         access: 0.375,
         read: 0.6,
         reduce: 0.1,
@@ -166,10 +166,10 @@ impl SoftwareCosts {
 
     /// Of a turn of a SIMD vector's loop that reads and writes packets of some tensors, and does something of each value.
     fn of_pass(&self, grid: &Grid, reads: u32, writes: u32, of_each: f64) -> f64 {
-        let turn = match (grid.view, writes) {
-            (View::Planes, _) => self.turn,
-            (View::Rows, 0) => self.reducing_turn,
-            (View::Rows, _) => 0.0,
+        let (turn, of_lane) = match (grid.view, writes) {
+            (View::Planes, _) => (self.turn, 0.0),
+            (View::Rows, 0) => (0.0, self.reducing_turn),
+            (View::Rows, _) => (0.0, 0.0),
         };
         let stride = match grid.view {
             View::Planes => 0.0,
@@ -184,7 +184,8 @@ impl SoftwareCosts {
         let (reads, writes) = (f64::from(reads), f64::from(writes));
         let wide = if grid.packet > 4 { self.wide * (reads + writes - 1.0) } else { 0.0 };
         let each = of_each + stride + wide + (self.read + shared) * reads + self.write * writes;
-        turn + f64::from(self.simd) * (self.access * (reads + writes) + f64::from(grid.packet) * each)
+        let lane = of_lane + self.access * (reads + writes) + f64::from(grid.packet) * each;
+        turn + f64::from(self.simd) * lane
     }
 }
 
