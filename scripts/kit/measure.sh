@@ -38,7 +38,7 @@ section() { # TITLE COMMAND...
     [ $status = 0 ] || printf ', **exit code %d**' $status
     printf '\n\n```text\n'
     # The table that ends the output, without what criterion says of each measurement.
-    grep -vE '^(Benchmarking|tuning |Found| +[0-9]+ \([0-9.]+%\)|[a-z_]+/.* time:|.*(time|thrpt|change): +\[|[a-z_]+/[^ ]+$)' "$out/last" | tail -120
+    grep -vE '^(Benchmarking|Written to|tuning |Found| +[0-9]+ \([0-9.]+%\)|[a-z_]+/.* time:|.*(time|thrpt|change): +\[|[a-z_]+/[^ ]+$)' "$out/last" | tail -120
     printf '```\n\n'
   } >> "$out/sections.md"
 }
