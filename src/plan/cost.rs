@@ -70,9 +70,9 @@ pub struct SoftwareCosts {
     pub dispatch: f64,
     /// Of each SIMD vector of a workgroup.
     pub vector: f64,
-    /// Of each float32 of a vector's statistics to be made of a slice.
+    /// Of each statistic of a vector that is made by walking through a slice.
     pub made: f64,
-    /// Of each of these for each: which one a turn is about, only the device knows, and it looks at all.
+    /// Of each pair of a vector's statistics: what finishes one of them looks at all to find it.
     pub found: f64,
     /// Of each float32 of a vector's statistics to be used.
     pub used: f64,
