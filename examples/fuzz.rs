@@ -15,6 +15,9 @@ use testkit::elsewhere::Dawn;
 use testkit::fuzz::{Fuzz, Report, Runner, keep_panics};
 use testkit::gpu::gpu;
 
+/// Cases after which the report is written.
+const WRITTEN: u64 = 256;
+
 /// Plans and runs random cases of batch normalization.
 #[derive(Parser)]
 struct Arguments {
@@ -51,15 +54,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    run(&arguments, runner, &mut report);
-    print!("{report}");
-    if let Some(path) = &arguments.report {
-        let json = serde_json::to_string_pretty(&report).expect("a report is JSON");
-        if let Err(error) = std::fs::write(path, json) {
-            eprintln!("error: {}: {error}", path.display());
-            return ExitCode::FAILURE;
-        }
+    if let Err(error) = run(&arguments, runner, &mut report) {
+        eprintln!("error: the report cannot be written: {error}");
+        return ExitCode::FAILURE;
     }
+    print!("{report}");
     if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -77,7 +76,12 @@ fn runner(arguments: &Arguments, adapter: &mut String) -> std::io::Result<Runner
     Ok(Runner::Dawn(dawn))
 }
 
-fn run(arguments: &Arguments, runner: Runner, report: &mut Report) {
+/// The report is written now and then, so that a run that is ended can be resumed.
+fn run(arguments: &Arguments, runner: Runner, report: &mut Report) -> std::io::Result<()> {
+    let write = |report: &Report| match &arguments.report {
+        Some(path) => std::fs::write(path, serde_json::to_string_pretty(report)?),
+        None => Ok(()),
+    };
     let mut fuzz = Fuzz::new(arguments.seed, runner);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} s, {msg}").expect("a valid template");
     let bar = ProgressBar::new(arguments.seconds).with_style(style);
@@ -89,10 +93,14 @@ fn run(arguments: &Arguments, runner: Runner, report: &mut Report) {
             break;
         }
         fuzz.case(index, report);
+        report.seconds = start.elapsed().as_secs_f64();
+        if report.next % WRITTEN == 0 {
+            write(report)?;
+        }
         bar.set_position(start.elapsed().as_secs());
         bar.set_message(format!("case {index}, {} findings", report.findings.len()));
     }
     let _ = std::panic::take_hook();
     bar.finish_and_clear();
-    report.seconds = start.elapsed().as_secs_f64();
+    write(report)
 }
