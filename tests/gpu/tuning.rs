@@ -245,13 +245,12 @@ fn a_budget_is_kept() {
     assert!(least.ranking().len() == 1 && least.best().default, "{least}");
 
     // Where pipelines are built already, a second run ends in time; a slow machine gets three times as much.
-    let budget = Duration::from_millis(400);
-    let run = || gpu().tune(&norm, Tune::new(SHAPE, Op::Evaluation).budget(budget)).unwrap();
-    let first = run();
-    let start = Instant::now();
-    let second = run();
+    let run = |budget| gpu().tune(&norm, Tune::new(SHAPE, Op::Evaluation).budget(budget)).unwrap();
+    let first = run(Duration::from_secs(10));
+    let (start, budget) = (Instant::now(), Duration::from_millis(400));
+    let second = run(budget);
     assert!(start.elapsed() < 3 * budget, "{:?}", start.elapsed());
-    assert!(first.ranking().len() > 1 && second.ranking().len() > 1, "{first}");
+    assert!(first.ranking().len() > 1 && !second.ranking().is_empty(), "{first}");
 }
 
 #[test]
