@@ -94,7 +94,7 @@ fn run(arguments: &Arguments, runner: Runner, report: &mut Report) -> std::io::R
         }
         fuzz.case(index, report);
         report.seconds = start.elapsed().as_secs_f64();
-        if report.next % WRITTEN == 0 {
+        if report.next.is_multiple_of(WRITTEN) {
             write(report)?;
         }
         bar.set_position(start.elapsed().as_secs());
