@@ -250,7 +250,7 @@ fn a_budget_is_kept() {
     let (start, budget) = (Instant::now(), Duration::from_millis(400));
     let second = run(budget);
     assert!(start.elapsed() < 3 * budget, "{:?}", start.elapsed());
-    assert!(first.ranking().len() > 1 && !second.ranking().is_empty(), "{first}");
+    assert!(first.ranking().len() > 1 && second.ranking().len() > 1, "{first}");
 }
 
 #[test]

@@ -52,24 +52,26 @@ impl Dawn {
     }
 
     /// Runs dispatches of prepared steps, which this device does not run, and leaves in this device's buffers what they
-    /// leave in Dawn's. The error is Dawn's.
-    ///
-    /// # Panics
-    /// Where the process ended.
-    pub fn run(&mut self, gpu: &Gpu, dispatches: Vec<DispatchDescription>) -> Result<(), String> {
+    /// leave in Dawn's. The error is what Dawn says of them, or of its process.
+    pub fn run(&mut self, gpu: &Gpu, dispatches: Vec<DispatchDescription>) -> io::Result<()> {
         let mut program = Program::new(gpu);
         program.add(dispatches, |_, source| source);
-        self.exchange(&program).unwrap_or_else(|error| panic!("Dawn's process: {error}")).map(|returned| {
-            for (handle, bytes) in returned {
-                gpu.queue.write_buffer(&handle, 0, &bytes);
-            }
-        })
+        let back: Vec<_> = program.buffers.iter().map(returned).collect();
+        self.send(&program, &back)?;
+        let error = self.reply()?;
+        if !error.is_empty() {
+            return Err(io::Error::other(error));
+        }
+        for handle in back.into_iter().flatten() {
+            let mut bytes = vec![0; handle.size() as usize];
+            self.from.read_exact(&mut bytes)?;
+            gpu.queue.write_buffer(&handle, 0, &bytes);
+        }
+        Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "an error of Dawn's inside one of the process")]
-    fn exchange(&mut self, program: &Program) -> io::Result<Result<Vec<(wgpu::Buffer, Vec<u8>)>, String>> {
-        let back: Vec<_> = program.buffers.iter().map(returned).collect();
-        let sent = program.buffers.iter().zip(&back).map(|(buffer, returned)| Sent {
+    fn send(&mut self, program: &Program, back: &[Option<wgpu::Buffer>]) -> io::Result<()> {
+        let sent = program.buffers.iter().zip(back).map(|(buffer, returned)| Sent {
             size: buffer.size,
             contents: buffer.contents.len(),
             returned: returned.is_some(),
@@ -80,17 +82,7 @@ impl Dawn {
         for buffer in &program.buffers {
             self.to.write_all(&buffer.contents)?;
         }
-        self.to.flush()?;
-        let error = self.reply()?;
-        if !error.is_empty() {
-            return Ok(Err(error));
-        }
-        let read = |handle: wgpu::Buffer| {
-            let mut bytes = vec![0; handle.size() as usize];
-            self.from.read_exact(&mut bytes)?;
-            Ok((handle, bytes))
-        };
-        back.into_iter().flatten().map(read).collect::<io::Result<_>>().map(Ok)
+        self.to.flush()
     }
 
     fn reply(&mut self) -> io::Result<String> {

@@ -93,12 +93,10 @@ impl Fuzz {
     /// Of what runs steps.
     fn profile(&self) -> DeviceProfile {
         let machine = DeviceProfile::of(&gpu().device);
-        if !matches!(self.runner, Runner::Dawn(_)) {
-            return machine;
+        match self.runner {
+            Runner::Dawn(_) => DeviceProfile::discrete().with_costs(machine.costs),
+            _ => machine,
         }
-        let mut profile = DeviceProfile::discrete();
-        profile.costs = machine.costs;
-        profile
     }
 }
 
