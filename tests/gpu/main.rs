@@ -9,6 +9,7 @@ mod backward;
 mod backward_errors;
 mod bindings;
 mod buffers;
+mod cancellation;
 mod checkpoint_fuzz;
 mod checkpoints;
 mod checks;
