@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 out=${CARGO_TARGET_DIR:-target}/mutants
 quick=(
-  drill:: reference:: errors:: messages:: memory:: splits::folded splits::plans_pinned pieces:: views:: mask_steps::
+  drill:: reference:: errors:: messages:: memory:: splits::folded splits::plans_pinned pieces:: ranges:: views:: mask_steps::
   overlaps:: bindings:: placement:: limits::workgroups coverage::surplus coverage::rows_of_single
   coverage::planes_of_packets_of_4 coverage::rows_of_packets_of_4
 )

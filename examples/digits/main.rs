@@ -5,15 +5,16 @@
 //!
 //!     cargo run --release --example digits
 
+mod population;
+mod tables;
+mod timing;
+
 use std::error::Error;
-use std::hint::black_box;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
-use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -22,6 +23,10 @@ use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::{
     BatchNorm, BatchNormDescriptor, Context, Evaluation, ForwardStep, Shape, State, Training, cpu, wgpu,
 };
+
+use population::Population;
+use tables::{print_differences, print_learned, print_times};
+use timing::{Timing, median, time, time_on_gpu};
 
 const IMAGES: usize = 1797;
 const PIXELS: usize = 64;
@@ -113,14 +118,6 @@ struct Run {
     state: State,
     /// Worst relative difference of y, running_mean, running_var and y of the evaluation.
     differences: [f64; 4],
-}
-
-/// Of one step, on average.
-struct Timing {
-    path: String,
-    bytes: f64,
-    gpu_seconds: f64,
-    cpu_seconds: f64,
 }
 
 impl Run {
@@ -235,173 +232,4 @@ fn worst(gpu: &[f32], cpu: &[f64], sizes: &[f64]) -> f64 {
 fn of_tensor(gpu: &[f32], cpu: &[f64]) -> f64 {
     let largest = cpu.iter().fold(0.0, |largest, value| value.abs().max(largest));
     worst(gpu, cpu, &vec![largest; cpu.len()])
-}
-
-fn time<T>(work: impl FnOnce() -> T) -> f64 {
-    let start = Instant::now();
-    black_box(work());
-    start.elapsed().as_secs_f64()
-}
-
-/// Seconds from submission to completion.
-fn time_on_gpu(gpu: &Gpu, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> Result<f64, wgpu::PollError> {
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    record(&mut encoder.begin_compute_pass(&Default::default()));
-    let commands = encoder.finish();
-    let start = Instant::now();
-    gpu.queue.submit([commands]);
-    gpu.device.poll(wgpu::PollType::wait_indefinitely())?;
-    Ok(start.elapsed().as_secs_f64())
-}
-
-fn median(
-    progress: &ProgressBar,
-    mut measure: impl FnMut() -> Result<f64, wgpu::PollError>,
-) -> Result<f64, wgpu::PollError> {
-    let mut seconds = Vec::new();
-    for _ in 0..ROUNDS {
-        seconds.push(measure()?);
-        progress.inc(1);
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[ROUNDS / 2])
-}
-
-fn print_times(runs: &[Run], evaluation: &Timing) {
-    let mut table = table(&["step", "in an epoch", "path", "GPU", "CPU reference", "GPU throughput"]);
-    let trainings = runs.iter().map(|run| (run.name(), run.batches.len().to_string(), &run.training));
-    for (name, steps, timing) in
-        trainings.chain([(format!("evaluation of {IMAGES}"), String::new(), evaluation)])
-    {
-        let microseconds = |seconds: f64| format!("{:.1} µs", seconds * 1e6);
-        let throughput = format!("{:.3} GB/s", timing.bytes / timing.gpu_seconds / 1e9);
-        let [gpu, cpu] = [timing.gpu_seconds, timing.cpu_seconds].map(microseconds);
-        table.add_row([name, steps, timing.path.clone(), gpu, cpu, throughput]);
-    }
-    println!("\nTime of a step (the CPU reference is float64, simple, on one thread)\n\n{table}");
-    println!("\nTensors this small show what a dispatch costs; cargo bench measures large ones.");
-}
-
-fn print_differences(runs: &[Run]) {
-    let mut table = table(&["", "y", "running_mean", "running_var", "y in evaluation"]);
-    for run in runs {
-        table.add_row([run.name()].into_iter().chain(run.differences.map(|d| format!("{d:.1e}"))));
-    }
-    println!(
-        "\nWorst difference of GPU and CPU over the epoch, relative to the size of the values\n\n{table}"
-    );
-}
-
-fn print_learned(runs: &[Run], data: &Population) {
-    let pixels = [[0, 0], [3, 4], [5, 1]];
-    let header = pixels.map(|[row, column]| [format!("mean {row},{column}"), "variance".into()]);
-    let mut some = table(&[vec![String::new()], header.concat()].concat());
-    let mut row = |name: String, mean: &dyn Fn(usize) -> f64, var: &dyn Fn(usize) -> f64| {
-        let values = pixels.map(|[row, column]| 8 * row + column).map(|c| [mean(c), var(c)]).concat();
-        some.add_row([name].into_iter().chain(values.iter().map(|value| format!("{value:.4}"))));
-    };
-    row("data".into(), &|c| data.mean[c], &|c| data.var[c]);
-    for run in runs {
-        row(run.name(), &|c| run.state.running_mean[c].into(), &|c| run.state.running_var[c].into());
-    }
-    println!(
-        "\nRunning statistics of three pixels after the epoch (row,column; pixel 0,0 is always 0)\n\n{some}"
-    );
-
-    let mut all = table(&["", "start left", "mean", "expected", "worst", "variance", "expected", "worst"]);
-    for run in runs {
-        let (start, expected_mean, expected_var) = data.expected(&run.batches);
-        let mean = Deviation::new(&run.state.running_mean, &data.mean);
-        let var = Deviation::new(&run.state.running_var, &data.var);
-        let numbers = [mean.typical, expected_mean, mean.worst, var.typical, expected_var, var.worst];
-        let numbers = numbers.map(|number| format!("{number:.4}"));
-        all.add_row([run.name(), format!("{:.2} %", start * 100.0)].into_iter().chain(numbers));
-    }
-    println!("\nRunning statistics of all {PIXELS} pixels after the epoch: how far from the data's\n\n{all}");
-    println!(
-        "
-Root mean square over the pixels, and the worst. Expected is what an exponential average of momentum {MOMENTUM}
-still holds of its start (mean 0 and variance 1, times {}^steps) and of the noise of its last batches; at
-small batches the order of the images makes it a third more or less.",
-        1.0 - MOMENTUM
-    );
-}
-
-/// Root mean square and largest deviation from the data's statistics.
-struct Deviation {
-    typical: f64,
-    worst: f64,
-}
-
-impl Deviation {
-    fn new(learned: &[f32], data: &[f64]) -> Self {
-        let squares = || learned.iter().zip(data).map(|(&learned, data)| (f64::from(learned) - data).powi(2));
-        let typical = (squares().sum::<f64>() / data.len() as f64).sqrt();
-        Self { typical, worst: squares().fold(0.0, f64::max).sqrt() }
-    }
-}
-
-/// What is true of all training images together, for each pixel.
-struct Population {
-    size: f64,
-    mean: Vec<f64>,
-    /// Unbiased, as running_var.
-    var: Vec<f64>,
-    /// The variance of (x − mean)².
-    var_of_square: Vec<f64>,
-}
-
-impl Population {
-    fn of(images: &[f32]) -> Self {
-        let size = (images.len() / PIXELS) as f64;
-        let average = |of: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
-            let mut sums = vec![0.0; PIXELS];
-            for (i, &x) in images.iter().enumerate() {
-                sums[i % PIXELS] += of(i % PIXELS, x.into());
-            }
-            sums.iter().map(|sum| sum / size).collect()
-        };
-        let mean = average(&|_, x| x);
-        let square = average(&|c, x| (x - mean[c]).powi(2));
-        let var_of_square = average(&|c, x| ((x - mean[c]).powi(2) - square[c]).powi(2));
-        let var = square.iter().map(|square| square * size / (size - 1.0)).collect();
-        Self { size, mean, var, var_of_square }
-    }
-
-    /// The share of the initial values in the running statistics after these batches, and the expected root mean
-    /// square of the deviations of running_mean and running_var.
-    fn expected(&self, batches: &[usize]) -> (f64, f64, f64) {
-        let momentum = f64::from(MOMENTUM);
-        let start = (1.0 - momentum).powi(batches.len() as i32);
-        // The batches of an epoch are parts of one whole: their noise would cancel if they weighed the same.
-        let whole = (1.0 - start).powi(2) / self.size;
-        let (mut noise, mut of_estimate) = (-whole, 0.0);
-        for (age, &batch) in batches.iter().rev().enumerate() {
-            let weight = momentum * (1.0 - momentum).powi(age as i32);
-            let batch = batch as f64;
-            noise += weight * weight / batch;
-            of_estimate += weight * weight * 2.0 / (batch * (batch - 1.0));
-        }
-        let (mut mean, mut var) = (0.0, 0.0);
-        for c in 0..PIXELS {
-            let square = self.var[c].powi(2);
-            mean += (start * self.mean[c]).powi(2) + noise * self.var[c];
-            var +=
-                (start * (1.0 - self.var[c])).powi(2) + noise * self.var_of_square[c] + of_estimate * square;
-        }
-        (start, (mean / PIXELS as f64).sqrt(), (var / PIXELS as f64).sqrt())
-    }
-}
-
-/// An empty table: names on the left, numbers on the right.
-fn table(header: &[impl ToString]) -> Table {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table
-        .load_style(presets::NOTHING.header_separator(rule))
-        .set_header(header.iter().map(ToString::to_string));
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
