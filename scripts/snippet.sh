@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Builds and runs the program of README.md as a reader does: in a new crate, with the dependencies that README.md lists.
-# Only wgpu-batchnorm itself comes from this checkout.
+# Only wgpu-batchnorm itself comes from this checkout, as the package that would be published: a file that it lacks is
+# missed here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-checkout=$(pwd)
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 crate=$target/snippet
-mkdir -p "$crate/src"
+package=$crate/package
+rm -rf "$package"
+mkdir -p "$crate/src" "$package"
+cargo package -p wgpu-batchnorm --no-verify --allow-dirty --target-dir "$target" --quiet
+tar xzf "$(ls -t "$target"/package/wgpu-batchnorm-*.crate | head -n 1)" -C "$package" --strip-components 1
 
 block() { # LANGUAGE: the one code block of this language in README.md
   awk -v fence='```'"$1" '$0 == fence { inside = 1; count++; next } $0 == "```" { inside = 0 } inside
@@ -17,7 +21,7 @@ block() { # LANGUAGE: the one code block of this language in README.md
 {
   printf '[package]\nname = "snippet"\nversion = "0.0.0"\nedition = "2024"\n\n'
   block toml
-  printf '\n[patch.crates-io]\nwgpu-batchnorm = { path = "%s" }\n' "$checkout"
+  printf '\n[patch.crates-io]\nwgpu-batchnorm = { path = "%s" }\n' "$package"
   printf '\n[workspace]\n'
 } > "$crate/Cargo.toml"
 block rust > "$crate/src/main.rs"
