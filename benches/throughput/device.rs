@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu;
 
+/// Rounds of measurements that are enough where they take longer than this.
+const FEW: usize = 5;
+const LONG: Duration = Duration::from_secs(5);
+
 /// Records an iteration of some work.
 pub type Record<'a> = &'a dyn Fn(&mut wgpu::ComputePass<'_>, u64);
 
@@ -87,7 +91,8 @@ impl Device {
     pub fn nanoseconds<const N: usize>(&self, works: [Record<'_>; N]) -> Option<[f64; N]> {
         let queries = self.queries.as_ref()?;
         let mut times = [const { Vec::new() }; N];
-        for _ in 0..21 {
+        let start = Instant::now();
+        while !are_enough(times[0].len(), 21, start) {
             for (times, record) in times.iter_mut().zip(works) {
                 times.push(self.nanoseconds_once(queries, record)?);
             }
@@ -123,6 +128,11 @@ impl Device {
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device was lost");
     }
+}
+
+/// Whether these rounds are enough where so many are wanted: few are where they take long.
+pub fn are_enough(rounds: usize, wanted: usize, start: Instant) -> bool {
+    rounds >= wanted || (rounds >= FEW && start.elapsed() > LONG)
 }
 
 /// Of each.

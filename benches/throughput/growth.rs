@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use testkit::bench::shapes::{Case, Work};
 use wgpu_batchnorm::{Context, StorageType, wgpu};
 
-use crate::device::{Device, Record, medians};
+use crate::device::{Device, Record, are_enough, medians};
 use crate::layer::Layer;
 use crate::roof::{Roof, TENSORS_COPIED};
 use crate::values;
@@ -109,7 +109,7 @@ pub fn wall<const N: usize>(device: &Device, works: [Record<'_>; N], measuring: 
     let (rounds, least) = if measuring { (15, Duration::from_secs(1)) } else { (1, Duration::ZERO) };
     let mut times = [const { Vec::new() }; N];
     let start = Instant::now();
-    while times[0].len() < rounds || start.elapsed() < least {
+    while !are_enough(times[0].len(), rounds, start) || start.elapsed() < least {
         for (times, record) in times.iter_mut().zip(works) {
             let batch = device.batch();
             times.push(device.time_passes(batch, record).as_secs_f64() * 1e9 / batch as f64);
