@@ -3,8 +3,10 @@
 //!     make soak ARGS="--seconds 3600"
 //!
 //! Every step must leave the bits of the first one. Memory must stay flat, and a step must not become slower: both are
-//! compared between the first and the last tenth of the time. Each round prepares all steps anew.
+//! compared between the first and the last tenth of the time. Each round prepares all steps anew, and takes the time of the
+//! CPU reference beside them: what else the machine does slows both alike.
 
+use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ use testkit::random::tensor;
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu::{self, BufferBinding, BufferSize};
 use wgpu_batchnorm::{
-    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, Shape, Training,
+    Backward, BackwardStep, BatchNorm, BatchNormDescriptor, Context, ForwardStep, Shape, Training, cpu,
 };
 
 /// Examples of a batch.
@@ -27,6 +29,8 @@ const BATCH: u32 = 2;
 const NARROWER: u32 = 8;
 /// Steps between two preparations of all layers.
 const STEPS: u32 = 100;
+/// Trainings of all layers by the CPU reference in a round.
+const REFERENCES: u32 = 10;
 /// How much more memory or time the last tenth may take than the first one.
 const MEMORY: f64 = 1.02;
 const TIME: f64 = 1.10;
@@ -78,9 +82,10 @@ fn run(time: Duration) -> Result<(), Box<dyn std::error::Error>> {
 fn judge(rounds: &[Round], time: Duration) -> Result<(), Box<dyn std::error::Error>> {
     let tenth = rounds.len() / 10;
     let parts = [&rounds[1..=tenth], &rounds[rounds.len() - tenth..]];
-    let [first, last] = parts.map(|rounds| median(rounds.iter().map(|round| round.milliseconds).collect()));
-    let mebibytes = |round: &Round| (round.bytes >> 10) as f64 / 1024.0;
-    let [before, after] = parts.map(|rounds| median(rounds.iter().map(mebibytes).collect()));
+    let medians = |of: &dyn Fn(&Round) -> f64| parts.map(|rounds| median(rounds.iter().map(of).collect()));
+    let [first, last] = medians(&|round| round.milliseconds);
+    let relative = medians(&|round| round.milliseconds / round.reference);
+    let memory = medians(&|round| (round.bytes >> 10) as f64 / 1024.0);
     println!(
         "{} steps in {:.0} s, all with the same bits",
         rounds.len() * STEPS as usize,
@@ -93,13 +98,15 @@ fn judge(rounds: &[Round], time: Duration) -> Result<(), Box<dyn std::error::Err
         "the last tenth",
         "at most",
     ]);
-    let row = |what: &str, [first, last]: [f64; 2], most: f64| {
-        [what.to_owned(), format!("{first:.2}"), format!("{last:.2}"), format!("{:.2}", first * most)]
+    let row = |what: &str, [first, last]: [f64; 2], most: Option<f64>| {
+        let most = most.map_or_else(String::new, |most| format!("{:.2}", first * most));
+        [what.to_owned(), format!("{first:.2}"), format!("{last:.2}"), most]
     };
-    table.add_row(row("processor time of a step, ms", [first, last], TIME));
-    table.add_row(row("memory, MiB", [before, after], MEMORY));
+    table.add_row(row("processor time of a step, ms", [first, last], None));
+    table.add_row(row("the same, in times of the CPU reference's", relative, Some(TIME)));
+    table.add_row(row("memory, MiB", memory, Some(MEMORY)));
     println!("{table}");
-    match (last <= first * TIME, after <= before * MEMORY) {
+    match (relative[1] <= relative[0] * TIME, memory[1] <= memory[0] * MEMORY) {
         (true, true) => Ok(()),
         (false, _) => Err("steps have become slower".into()),
         (_, false) => Err("memory has grown".into()),
@@ -110,6 +117,8 @@ fn judge(rounds: &[Round], time: Duration) -> Result<(), Box<dyn std::error::Err
 struct Round {
     /// Of this process, a software adapter's included, for each step.
     milliseconds: f64,
+    /// Of the CPU reference, for each training of all layers.
+    reference: f64,
     /// Physical memory of the process.
     bytes: usize,
 }
@@ -128,6 +137,8 @@ struct Network {
     given: [wgpu::Buffer; 2],
     /// y, then dx.
     results: [wgpu::Buffer; 2],
+    /// The values of x, for the CPU reference.
+    x: Vec<f32>,
 }
 
 impl Network {
@@ -147,7 +158,21 @@ impl Network {
             }
         }
         let results = [gpu.empty(x.len()), gpu.empty(x.len())];
-        Ok(Self { layers, given: [gpu.upload(&x), gpu.upload(&dy)], results })
+        Ok(Self { layers, given: [gpu.upload(&x), gpu.upload(&dy)], results, x })
+    }
+
+    /// Milliseconds of this process in which the CPU reference trains all layers once.
+    fn reference(&self) -> f64 {
+        let start = ProcessTime::now();
+        for _ in 0..REFERENCES {
+            for Layer { shape, offset, .. } in &self.layers {
+                let x = &self.x[*offset as usize / 4..][..shape.elements() as usize];
+                let descriptor = BatchNormDescriptor { features: shape.features(), ..Default::default() };
+                let mut layer = cpu::Layer::new(&descriptor);
+                black_box(cpu::train(x, *shape, &mut layer, &cpu::Options::default()));
+            }
+        }
+        start.elapsed().as_secs_f64() * 1e3 / f64::from(REFERENCES)
     }
 
     /// Prepares all layers, runs their steps, and reads the last one's y and dx, as bits.
@@ -168,7 +193,7 @@ impl Network {
         for results in &self.results {
             bits.extend(gpu.download(results)?.into_iter().map(f32::to_bits));
         }
-        Ok((Round { milliseconds, bytes }, bits))
+        Ok((Round { milliseconds, reference: self.reference(), bytes }, bits))
     }
 
     fn prepare(&self, layer: &Layer) -> Result<(ForwardStep, BackwardStep), Box<dyn std::error::Error>> {
