@@ -159,8 +159,8 @@ swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each
-# item of the standard library is stable (make lint), and rustfmt refuses let chains (Rust 1.88) in any edition before 2024.
-msrv:
+# item of the standard library is stable (lint), and rustfmt refuses let chains (Rust 1.88) in any edition before 2024.
+msrv: lint
 	node scripts/msrv.mjs
 	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
 	scripts/msrv.sh

@@ -18,7 +18,7 @@ scripts/bare.sh "$target/bare"
 export CARGO_TARGET_DIR=$target/bare/target
 check() { # TITLE
   printf '%s, by %s\n' "$1" "$("${cargo[@]}" --version)"
-  (cd "$target/bare" && "${cargo[@]}" check --locked --all-features)
+  (cd "$target/bare" && "${cargo[@]}" check --locked && "${cargo[@]}" check --locked --all-features)
 }
 
 rm -f "$target/bare/Cargo.lock"

@@ -10,8 +10,9 @@ crate=$target/snippet
 package=$crate/package
 rm -rf "$package"
 mkdir -p "$crate/src" "$package"
+rm -f "$target"/package/wgpu-batchnorm-*.crate
 cargo package -p wgpu-batchnorm --no-verify --allow-dirty --target-dir "$target" --quiet
-tar xzf "$(ls -t "$target"/package/wgpu-batchnorm-*.crate | head -n 1)" -C "$package" --strip-components 1
+tar xzf "$target"/package/wgpu-batchnorm-*.crate -C "$package" --strip-components 1
 
 block() { # LANGUAGE: the one code block of this language in README.md
   awk -v fence='```'"$1" '$0 == fence { inside = 1; count++; next } $0 == "```" { inside = 0 } inside

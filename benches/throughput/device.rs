@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use wgpu_batchnorm::headless::Gpu;
 use wgpu_batchnorm::wgpu;
 
-/// Rounds of measurements that are enough where they take longer than this.
+/// The rounds that are enough where measuring takes longer than `LONG`.
 const FEW: usize = 5;
 const LONG: Duration = Duration::from_secs(5);
 
@@ -130,7 +130,7 @@ impl Device {
     }
 }
 
-/// Whether these rounds are enough where so many are wanted: few are where they take long.
+/// Whether these rounds, which began at `start`, are enough where `wanted` are asked for: few are where they take long.
 pub fn are_enough(rounds: usize, wanted: usize, start: Instant) -> bool {
     rounds >= wanted || (rounds >= FEW && start.elapsed() > LONG)
 }

@@ -3,8 +3,6 @@
 use testkit::ask::{Ask, Asked, Batch, Mode, Placement, Wanted};
 use wgpu_batchnorm::{Activation, Path, PlanRequest, PreActivation, Shape, View};
 
-const LEAKY: Activation = Activation::LeakyRelu { slope: 0.01 };
-
 /// Of two values x̂ is 1 and −1, whatever they are, but for eps.
 #[test]
 fn the_gradient_through_two_values_cancels() {
@@ -38,7 +36,8 @@ fn leaky_relu_and_a_guard_leave_small_values() {
     let shapes =
         [(Shape::channels_first(2, 2, &[12]), 353970199), (Shape::channels_first(16, 2, &[4]), 3899778144)];
     for (shape, seed) in shapes {
+        let leaky = Activation::LeakyRelu { slope: 0.01 };
         let wanted = Wanted { dx: false, dz: true, learns: true };
-        Asked::new(Ask { wanted, guard: true, seed, ..Ask::new(shape, LEAKY, true) }).check();
+        Asked::new(Ask { wanted, guard: true, seed, ..Ask::new(shape, leaky, true) }).check();
     }
 }

@@ -138,7 +138,7 @@ impl Ask {
         }
     }
 
-    pub(super) fn is_curved(&self) -> bool {
+    fn is_curved(&self) -> bool {
         matches!(self.activation, Activation::Silu | Activation::Gelu | Activation::Custom(_))
     }
 
