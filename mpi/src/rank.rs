@@ -1,5 +1,6 @@
 //! A rank of an MPI communicator.
 
+use std::io::Write;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,10 @@ impl<'universe> MpiRank<'universe> {
             let mut request = group.immediate_all_reduce_into(scope, own, &mut all, maximum);
             while let Err(unfinished) = request.test() {
                 if start.elapsed() > limit {
-                    eprintln!("rank {} has waited {limit:?} for the others and ends all", self.rank());
+                    let rank = self.rank();
+                    // In one write, so that mpirun mixes it with no other rank's.
+                    let line = format!("rank {rank} has waited {limit:?} for the others and ends all\n");
+                    let _ = std::io::stderr().write_all(line.as_bytes());
                     group.abort(1);
                 }
                 std::thread::yield_now();
