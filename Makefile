@@ -35,7 +35,8 @@ help:
 	@echo "make performance  write the tables of docs/performance.md from the kit's reports in docs/reports"
 	@echo "make tint         compile every shader with Tint, the browsers' WGSL compiler (needs Node.js)"
 	@echo "make dawn         run every kernel, and random steps, in Dawn, the WebGPU of Chromium (needs Node.js, chromium)"
-	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools)"
+	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools;"
+	@echo "                  ARGS=--include-ignored for those of make exhaustive, too)"
 	@echo "make msrv         compile the library by the compiler of its rust-version, with the newest dependencies"
 	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler)"
 	@echo "make wasm         check the library for wasm32-unknown-unknown"
@@ -155,7 +156,7 @@ dawn: vulkan
 
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
-	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu -- --include-ignored
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu$(if $(ARGS), -- $(ARGS))
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each
