@@ -48,6 +48,8 @@ pub struct SoftwareCosts {
     pub long_stride: f64,
     /// A share of both where the same core reads the strips.
     pub same_core: f64,
+    /// Of each float32 that a dispatch of its own reads again: a core's cache holds it no more.
+    pub far: f64,
     /// Of each float32 that is read again after more rows than stay in a cache, whose sets they fight for.
     pub miss: f64,
     /// Rows that stay in a cache.
@@ -55,8 +57,8 @@ pub struct SoftwareCosts {
 }
 
 impl SoftwareCosts {
-    /// Mesa's lavapipe, and what is like it: fitted to measurements on Mesa 22.3.6 (8 lanes, 2.7 GHz), but `wide`
-    /// and `miss` on Mesa 25.0.7 and SwiftShader.
+    /// Mesa's lavapipe, and what is like it: what rows alone cost is fitted to measurements on Mesa 25.0.7 and SwiftShader,
+    /// and the rest to Mesa 22.3.6 (8 lanes, 2.7 GHz).
     pub const LAVAPIPE: Self = Self {
         simd: 8,
         threads: 4,
@@ -64,7 +66,7 @@ impl SoftwareCosts {
         vector: 200.0,
         made: 120.0,
         found: 4.0,
-        used: 50.0,
+        used: 140.0,
         late: 0.25,
         turn: 3.0,
         reducing_turn: 2.0,
@@ -72,17 +74,27 @@ impl SoftwareCosts {
         read: 0.6,
         reduce: 0.1,
         write: 0.5,
-        wide: 0.7,
+        wide: 0.4,
         shared: 0.03,
-        stride: 0.05,
-        long_stride: 0.033,
-        same_core: 0.6,
-        miss: 0.2,
+        stride: 0.06,
+        long_stride: 0.0,
+        same_core: 0.05,
+        far: 0.4,
+        miss: 0.0,
         rows_in_cache: 256,
     };
 
     /// Of lavapipe up to Mesa 22.3, which loads lane by lane: what does not fit registers costs nothing beside that.
-    pub const LANE_BY_LANE: Self = Self { wide: 0.0, miss: 0.6, ..Self::LAVAPIPE };
+    pub const LANE_BY_LANE: Self = Self {
+        used: 50.0,
+        wide: 0.0,
+        stride: 0.05,
+        long_stride: 0.033,
+        same_core: 0.6,
+        far: 0.0,
+        miss: 0.6,
+        ..Self::LAVAPIPE
+    };
 
     pub(super) fn of_dispatch(&self, grid: &Grid, traffic: Traffic) -> f64 {
         let Traffic { reduced, applied, again, applied_alone, written } = traffic;
@@ -102,7 +114,11 @@ impl SoftwareCosts {
         }
         if written > 0 {
             let rows = grid.view == View::Rows && grid.loads() > self.rows_in_cache;
-            let of_each = if again && reduced > 0 && rows { self.miss } else { 0.0 };
+            let of_each = match again {
+                true if reduced == 0 => self.far,
+                true if rows => self.miss,
+                _ => 0.0,
+            };
             vector += self.used * statistics
                 + turns * self.of_pass(grid, applied + applied_alone, written, of_each);
         }
