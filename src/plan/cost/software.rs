@@ -57,8 +57,8 @@ pub struct SoftwareCosts {
 }
 
 impl SoftwareCosts {
-    /// Mesa's lavapipe, and what is like it: what rows alone cost is fitted to measurements on Mesa 25.0.7 and SwiftShader,
-    /// and the rest to Mesa 22.3.6 (8 lanes, 2.7 GHz).
+    /// Mesa's lavapipe, and what is like it: fitted to measurements on Mesa 22.3.6 (8 lanes, 2.7 GHz). Only what
+    /// [`LANE_BY_LANE`](Self::LANE_BY_LANE) has otherwise is fitted to plans along rows on Mesa 25.0.7 and SwiftShader.
     pub const LAVAPIPE: Self = Self {
         simd: 8,
         threads: 4,
@@ -114,9 +114,9 @@ impl SoftwareCosts {
         }
         if written > 0 {
             let rows = grid.view == View::Rows && grid.loads() > self.rows_in_cache;
-            let of_each = match again {
-                true if reduced == 0 => self.far,
-                true if rows => self.miss,
+            let of_each = match (again, reduced) {
+                (true, 0) => self.far,
+                (true, _) if rows => self.miss,
                 _ => 0.0,
             };
             vector += self.used * statistics
