@@ -38,23 +38,28 @@ fn reduce(invocation: u32, mine: Items) -> Items {
         return mine;
     }
     var all = mine;
-    for (var n = 0u; n < stats(); n++) {
-        shared_items[n * WORKGROUP + invocation] = item_of(&all, n);
-    }
-    // From a number that no compiler knows: one that unrolls loops with barriers takes several times as long.
-    for (var half = WORKGROUP / 2u + params.zero; half >= TILE; half /= 2u) {
-        workgroupBarrier();
-        if invocation < half {
+    // From a number that no compiler knows: one that unrolls loops with barriers takes several times as long. There is one
+    // place that writes workgroup memory and one that reads it, since a software adapter's compiler takes long for each.
+    for (var width = WORKGROUP + params.zero; width >= TILE; width /= 2u) {
+        if invocation < width {
             for (var n = 0u; n < stats(); n++) {
-                let other = shared_items[n * WORKGROUP + invocation + half];
-                let i = n * WORKGROUP + invocation;
-                shared_items[i] = combine(shared_items[i], other);
+                shared_items[n * WORKGROUP + invocation] = item_of(&all, n);
             }
         }
-    }
-    workgroupBarrier();
-    for (var n = 0u; n < stats(); n++) {
-        set_item(&all, n, shared_items[n * WORKGROUP + invocation % TILE]);
+        workgroupBarrier();
+        let half = width / 2u;
+        let ends = width == TILE;
+        if ends || invocation < half {
+            let other = select(invocation + half, invocation % TILE, ends);
+            for (var n = 0u; n < stats(); n++) {
+                let item = shared_items[n * WORKGROUP + other];
+                if ends {
+                    set_item(&all, n, item);
+                } else {
+                    set_item(&all, n, combine(item_of(&all, n), item));
+                }
+            }
+        }
     }
     return all;
 }

@@ -112,12 +112,12 @@ impl Pipeline {
             // - Held packets: indexed by i < HELD, or i + j with j < AHEAD, which divides HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
             //   STATS, since params.zero is 0.
             // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
-            //   or of invocation + half < 2 · half ≤ WORKGROUP.
+            //   of invocation + half < 2 · half ≤ WORKGROUP, or of invocation % TILE.
             // - Shifts are by less than 32 bits. Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so
             //   are params.plane (debug assertions of params.rs), the packets of a word, and tiles(), which is at least 1
             //   where there are slots.
             // - Loops count up to 32, `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment,
-            //   `SEGMENTS`, `SUMS_FAN`, `FAN` or `splits`, or halve WORKGROUP down to TILE ≥ 1.
+            //   `SEGMENTS`, `SUMS_FAN`, `FAN` or `splits`, or the vectors of `save`; or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
