@@ -4,11 +4,29 @@ use wgpu_batchnorm::{Path, PlanRequest, Shape, View};
 
 use crate::layout::Layout;
 
-/// A plan of each path in each view and packet, and the default one. Workgroups that share a feature and workgroups that
-/// do not take turns, so that few pipelines have to be compiled.
+/// Invocations of a workgroup, but on the persistent path: as many as default plans take on most software adapters, so that
+/// pipelines are the same.
+const WORKGROUP: u32 = 4;
+
+/// A plan of each path in each view and packet, and the default one.
 pub fn plans(shape: Shape) -> Vec<PlanRequest> {
-    let mut all = vec![PlanRequest::default()];
-    for (turn, (view, packet)) in packets(shape).into_iter().enumerate() {
+    with_default(of_frames(shape).into_iter().flatten())
+}
+
+/// A plan of each view and packet, the paths taking turns, and the default one: for what works the same on all paths and
+/// needs pipelines of its own.
+pub fn turns(shape: Shape) -> Vec<PlanRequest> {
+    with_default(of_frames(shape).into_iter().enumerate().map(|(turn, plans)| plans[turn % plans.len()]))
+}
+
+fn with_default(plans: impl Iterator<Item = PlanRequest>) -> Vec<PlanRequest> {
+    [PlanRequest::default()].into_iter().chain(plans).collect()
+}
+
+/// For each view and packet a plan of each path that it has. Workgroups that share a feature and workgroups that do not take
+/// turns, so that few pipelines have to be compiled.
+fn of_frames(shape: Shape) -> Vec<Vec<PlanRequest>> {
+    let of_frame = |(turn, (view, packet)): (usize, (View, u32))| {
         let of_workgroup = |workgroup, turn: usize| {
             let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
             let even = turn.is_multiple_of(2);
@@ -18,13 +36,13 @@ pub fn plans(shape: Shape) -> Vec<PlanRequest> {
                 _ => request.tile(if even { 1 } else { workgroup }),
             }
         };
-        all.push(of_workgroup(8, turn).path(Path::Cached));
-        all.push(of_workgroup(8, turn + 1).path(Path::Split).splits(3));
+        let cached = of_workgroup(WORKGROUP, turn).path(Path::Cached);
+        let split = of_workgroup(WORKGROUP, turn + 1).path(Path::Split).splits(3);
         let persistent = [turn, turn + 1].map(|turn| of_workgroup(32, turn));
         let held = persistent.into_iter().find(|request| holds(shape, request));
-        all.extend(held.map(|request| request.path(Path::Persistent)));
-    }
-    all
+        [cached, split].into_iter().chain(held.map(|request| request.path(Path::Persistent))).collect()
+    };
+    packets(shape).into_iter().enumerate().map(of_frame).collect()
 }
 
 /// Every plan a shape can take: all paths, views, packets, and several workgroup sizes, tiles and splits. Hundreds of

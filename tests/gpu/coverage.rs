@@ -125,13 +125,13 @@ fn with_an_epilogue() {
 
 #[test]
 fn in_one_buffer_and_in_place() {
-    for view in [View::Planes, View::Rows] {
-        for case in cases::cases(view, 4) {
-            for placement in [Placement::SameBuffer, Placement::InPlace] {
-                all_values(&Rig::new(context(), case, Wanted::All, placement));
-            }
+    const PLACEMENTS: [Placement; 2] = [Placement::SameBuffer, Placement::InPlace];
+    for (turn, view) in [View::Planes, View::Rows].into_iter().enumerate() {
+        // Each case in both: in one of them in this view, in the other one in the other view.
+        for (k, case) in cases::cases(view, 4).into_iter().enumerate() {
+            all_values(&Rig::new(context(), case, Wanted::All, PLACEMENTS[(turn + k) % 2]));
         }
-        for placement in [Placement::SameBuffer, Placement::InPlace] {
+        for placement in PLACEMENTS {
             let elementwise = cases::cases(view, 4)[2];
             all_values(&Rig::new(context(), elementwise, Wanted::Tensors, placement));
         }

@@ -4,7 +4,7 @@ use testkit::close::assert_state;
 use testkit::gpu::{gpu, values, whole};
 use testkit::layer::{descriptor, layer, read_state};
 use testkit::masks::Masked;
-use testkit::plans::{paths, plans};
+use testkit::plans::{paths, plans, turns};
 use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
 use wgpu_batchnorm::{
@@ -161,7 +161,7 @@ fn nothing_moves_without_a_commit() {
         let (x, before) = (poisoned(shape), state(shape.features(), 907));
         let mask = Masked::random(shape, 0.7, 908);
         let words = mask.upload();
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             for (guard, masked) in
                 [(Guard::None, false), (Guard::SkipNonFinite, true), (Guard::SkipNonFinite, false)]
             {

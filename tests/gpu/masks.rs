@@ -4,7 +4,7 @@ use testkit::gpu::{gpu, values, whole};
 use testkit::hard::Data;
 use testkit::layer::{descriptor, layer, layer_in, read_state};
 use testkit::masks::{Masked, assert_masked, assert_masked_output};
-use testkit::plans::{all_plans, paths, plans, without_path};
+use testkit::plans::{all_plans, paths, plans, turns, without_path};
 use testkit::prepare::Gradients;
 use testkit::profiles::contexts;
 use testkit::random::{state, tensor};
@@ -92,7 +92,7 @@ fn every_plan_of_every_layout() {
 #[test]
 fn lengths_of_every_layout() {
     for (k, shape) in shapes().into_iter().enumerate() {
-        check(shape, &Masked::random_lengths(shape, 10 + k as u64), &plans(shape));
+        check(shape, &Masked::random_lengths(shape, 10 + k as u64), &turns(shape));
     }
     // Words that hold the ends of several examples, and examples of several words.
     for positions in [1, 2, 31, 32, 33, 100] {
@@ -107,12 +107,12 @@ fn few_values_are_valid_and_none() {
         let count = shape.count() as usize;
         let one = |at: usize| (0..count).map(|i| i == at).collect::<Vec<_>>();
         for valid in [one(0), one(count / 2 + 1), one(count - 1), vec![false; count]] {
-            check(shape, &Masked::positions(valid), &plans(shape));
+            check(shape, &Masked::positions(valid), &turns(shape));
         }
         // Two values; the others are whole splits, slices and segments without any.
         let two = (0..count).map(|i| i == count / 3 || i == count - 2).collect();
-        check(shape, &Masked::positions(two), &plans(shape));
-        check(shape, &Masked::lengths(shape, vec![0; shape.batch() as usize]), &plans(shape));
+        check(shape, &Masked::positions(two), &turns(shape));
+        check(shape, &Masked::lengths(shape, vec![0; shape.batch() as usize]), &turns(shape));
     }
 }
 
@@ -124,7 +124,7 @@ fn one_valid_value_has_no_variance() {
         let x = mask.poisoned(tensor(shape, 804), shape);
         // Running statistics are the batch's.
         let d = BatchNormDescriptor { momentum: Some(1.0), ..descriptor(shape.features()) };
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             let norm = layer(&d, &state(shape.features(), 805));
             let got = train_masked(&norm, shape, [&x, &x], &mask, Statistics::Batch, plan);
             assert_eq!(got.state.running_var, vec![0.0; features], "[{plan}]");
@@ -141,7 +141,7 @@ fn one_valid_value_has_no_variance() {
 fn all_valid_is_as_no_mask() {
     for shape in shapes() {
         let all = Masked::positions(vec![true; shape.count() as usize]);
-        check(shape, &all, &plans(shape));
+        check(shape, &all, &turns(shape));
         check(shape, &Masked::lengths(shape, vec![u32::MAX; shape.batch() as usize]), &paths()[..1]);
         // What follows the statistics is the same to the bit.
         let (d, before) = (descriptor(shape.features()), state(shape.features(), 806));
@@ -199,7 +199,7 @@ fn frozen_layers() {
         let mask = Masked::random(shape, 0.5, 30);
         let (d, before) = (descriptor(shape.features()), state(shape.features(), 811));
         let [x, dy] = [812, 813].map(|seed| mask.poisoned(tensor(shape, seed), shape));
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             let norm = layer(&d, &before);
             let got = train_masked(&norm, shape, [&x, &dy], &mask, Statistics::Running, plan);
             let mut reference = cpu::Layer::with_state(&d, &before);
@@ -225,7 +225,7 @@ fn evaluation_and_its_gradient() {
             let options = cpu::Options::default().valid(&mask.valid);
             let want = cpu::evaluate(&x, shape, &reference, &options);
             let gradients = cpu::backward(&x, &dy, shape, &want.saved, &options);
-            for plan in plans(shape).into_iter().map(without_path) {
+            for plan in turns(shape).into_iter().map(without_path) {
                 let what = format!("{shape}, [{plan}], {:?}, evaluation", mask.kind);
                 let (norm, words) = (layer(&d, &before), mask.upload());
                 let [input, output] = [&x, &x].map(|x| gpu().upload(x));
@@ -261,7 +261,7 @@ fn huge_values_behind_padding() {
         let mask = Masked::positions((0..count).map(|i| i > count / 2).collect());
         let x = mask.poisoned(vec![3e38; shape.elements() as usize], shape);
         let d = BatchNormDescriptor { momentum: Some(1.0), ..descriptor(c) };
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             let norm = layer(&d, &state(c, 824));
             let got = train_masked(&norm, shape, [&x, &x], &mask, Statistics::Batch, plan);
             let (mean, var) = (&got.state.running_mean, &got.state.running_var);

@@ -2,7 +2,7 @@
 
 use testkit::gpu::{gpu, part, values, whole};
 use testkit::layer::{cut, descriptor, layer, read_state};
-use testkit::plans::{plans, without_path};
+use testkit::plans::{turns, without_path};
 use testkit::prepare::{self, Choices, Gradients};
 use testkit::random::{state, tensor};
 use testkit::train::{evaluate, train};
@@ -64,7 +64,7 @@ fn everything_in_one_arena_gives_the_same_bits() {
         let c = shape.features();
         let (x, dy, before) = (tensor(shape, 41), tensor(shape, 42), state(c, 43));
         let (zero, zeros) = (vec![0.0; x.len()], vec![0.0; c as usize]);
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             let want = train(&layer(&descriptor(c), &before), shape, &x, &dy, plan);
             let norm = layer(&descriptor(c), &before);
             let arena = Arena::new(&[&x, &zero, &dy, &zero, &zeros, &zeros]);
@@ -91,7 +91,7 @@ fn in_place_gives_the_same_bits() {
     for shape in shapes() {
         let c = shape.features();
         let (x, dy, before) = (tensor(shape, 44), tensor(shape, 45), state(c, 46));
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             let want = train(&layer(&descriptor(c), &before), shape, &x, &dy, plan);
             let norm = layer(&descriptor(c), &before);
 
@@ -143,7 +143,7 @@ fn evaluation_in_place_and_in_an_arena_gives_the_same_bits() {
         let c = shape.features();
         let (x, before) = (tensor(shape, 47), state(c, 48));
         let norm = layer(&descriptor(c), &cut(&descriptor(c), &before));
-        for plan in plans(shape) {
+        for plan in turns(shape) {
             let plan = without_path(plan);
             let want = evaluate(&norm, shape, &x, plan);
             let arena = Arena::new(&[&x, &x]);

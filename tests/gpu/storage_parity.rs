@@ -115,7 +115,7 @@ fn virtual_batches_share_words() {
                 (Shape::channels_first(11, 5, &[3]), "cached"),
                 (Shape::channels_first(11, 3, &[4]), "split splits=1"),
             ] {
-                let plan: PlanRequest = format!("{path} workgroup=8 tile=1").parse().unwrap();
+                let plan: PlanRequest = format!("{path} workgroup=4 tile=1").parse().unwrap();
                 in_turn(context, storage, shape, plan);
             }
         }
