@@ -38,7 +38,7 @@ help:
 	@echo "make swiftshader  run the GPU tests on Chromium's software driver (needs chromium, vulkan-tools;"
 	@echo "                  ARGS=--include-ignored for those of make exhaustive, too)"
 	@echo "make msrv         compile the library by the compiler of its rust-version, with the newest dependencies"
-	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler)"
+	@echo "                  and with the oldest (needs Node.js; rustup, for that compiler; ARGS=--short: with all features only)"
 	@echo "make wasm         check the library for wasm32-unknown-unknown"
 	@echo "make web          build the page on which networks train in a browser tab, into target/web (needs Node.js and a"
 	@echo "                  compiler for wasm32-unknown-unknown)"
@@ -164,7 +164,7 @@ swiftshader:
 msrv: lint
 	node scripts/msrv.mjs
 	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
-	scripts/msrv.sh
+	scripts/msrv.sh $(ARGS)
 
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
