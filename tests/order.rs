@@ -81,19 +81,21 @@ fn a_reduction_waits_before_each_level_and_at_its_end() {
         let parts = [
             "if TILE == WORKGROUP {",
             "return mine;",
+            "for (var width = WORKGROUP + params.zero; width >= TILE; width /= 2u) {",
+            "if invocation < width {",
             "shared_items[n * WORKGROUP + invocation] = item_of(&all, n);",
-            "for (var half = WORKGROUP / 2u + params.zero; half >= TILE; half /= 2u) {",
             "workgroupBarrier();",
-            "if invocation < half {",
-            "shared_items[n * WORKGROUP + invocation + half]",
-            "\\n    }\\n",
-            "workgroupBarrier();",
-            "shared_items[n * WORKGROUP + invocation % TILE]",
+            "let half = width / 2u;",
+            "let ends = width == TILE;",
+            "if ends || invocation < half {",
+            "let other = select(invocation + half, invocation % TILE, ends);",
+            "= shared_items[n * WORKGROUP + other];",
             "return all;",
         ];
-        let parts = parts.map(|part| part.replace("\\n", "\n"));
-        in_order(&name, reduce, &parts.each_ref().map(String::as_str));
-        assert_eq!(reduce.matches("workgroupBarrier();").count(), 2, "{name}");
+        in_order(&name, reduce, &parts);
+        // What a level writes is not what the level before it reads, so that one barrier is enough.
+        let count = |text| reduce.matches(text).count();
+        assert_eq!((count("workgroupBarrier();"), count("shared_items[")), (1, 2), "{name}");
         // A second reduction would overwrite what slower invocations still read.
         let main = body(&name, &source, entry(&name));
         match main.matches("merged(").count() {
