@@ -23,10 +23,11 @@ scripts/bare.sh "$target/bare"
 export CARGO_TARGET_DIR=$target/bare/target
 check() { # TITLE
   printf '%s, by %s\n' "$1" "$("${cargo[@]}" --version)"
-  cd "$target/bare"
-  [ "$short" = --short ] || "${cargo[@]}" check --locked
-  "${cargo[@]}" check --locked --all-features
-  cd - > /dev/null
+  (
+    cd "$target/bare"
+    [ "$short" = --short ] || "${cargo[@]}" check --locked
+    "${cargo[@]}" check --locked --all-features
+  )
 }
 
 rm -f "$target/bare/Cargo.lock"

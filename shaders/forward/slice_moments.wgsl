@@ -57,7 +57,7 @@ fn segment_moments(cursor: ptr<function, Cursor>, packets: u32, shifts: ptr<func
     var sums = Packet();
     var squares = Packet();
     var counted = 0u;
-    // Of a number of turns that no compiler knows: one that unrolls runs takes twice as long.
+    // Of a number of turns that no compiler knows: one that unrolls runs takes a third longer.
     let run_packets = RUN + params.zero;
     for (var begin = 0u; begin < packets; begin += run_packets) {
         let run = run_deviations(cursor, min(run_packets, packets - begin), shifts);

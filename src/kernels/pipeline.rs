@@ -117,7 +117,7 @@ impl Pipeline {
             //   are params.plane (debug assertions of params.rs), the packets of a word, and tiles(), which is at least 1
             //   where there are slots.
             // - Loops count up to 32, `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment,
-            //   `SEGMENTS`, `SUMS_FAN`, `FAN` or `splits`, or the vectors of `save`; or halve WORKGROUP down to TILE ≥ 1.
+            //   `SEGMENTS`, `SUMS_FAN`, `FAN`, `splits` or the vectors of `save`, or halve WORKGROUP down to TILE ≥ 1.
             // tests/gpu/checks.rs compares both kinds of shader.
             unsafe { device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
