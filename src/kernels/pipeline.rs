@@ -87,18 +87,17 @@ impl Pipeline {
             // SAFETY: no index of the shader is out of range, no divisor is zero, and every loop ends.
             // - Tensors: a `Cursor` begins inside a piece of the tensor or with nothing left, and an invocation with n left
             //   is n steps from the end of its slice; `prepare` binds exactly the piece's bytes after `params.first`
-            //   packets, which are fewer than the offset's granule has bytes; the persistent
-            //   path reads the packet at `params.first` for what it does not have, and an empty tensor has no such path; the packet divides both (frame.rs,
-            //   binding.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
+            //   packets, which are fewer than the offset's granule has bytes; the persistent path reads the packet at
+            //   `params.first` for what it does not have, and an empty tensor has no such path; the packet divides both
+            //   (frame.rs, binding.rs). Sums stay below 2³²: see `MAX_ELEMENTS` of shape.rs.
             // - Tensors of 16-bit values: the packet's index times its bytes is in the tensor as above, and elements are as
             //   long as a packet or divide it. A packet of one value is half of the word index / 2, which the bytes bound
             //   are rounded up to hold (`Shape::bytes_of`), or, as an f16, an element of its own. A store changes no bit of
             //   the other half, whoever writes that meanwhile.
-            // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, records,
-            //   gradients): indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's,
-            //   or of the
-            //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more
-            //   than 2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
+            // - Vectors of C values (weight, bias, running statistics, batches, saved, means, partials, records, gradients):
+            //   indexed by a slot that is compared with or clamped to params.slots, in a vector of the layer's, or of the
+            //   caller's buffers that `prepare` validates; the packet divides C and the stride. No binding holds more than
+            //   2³² float32 (`DeviceProfile::of`), so that no index into one overflows.
             // - No index comes from a buffer of the caller's: all come from params, which the layer writes, and from
             //   built-in values. A length is only compared with a position.
             // - Masks: the packet of number n in its feature is where a `Cursor` has something left, so that its bits are
@@ -106,15 +105,15 @@ impl Pipeline {
             //   mask_of_lengths writes the words that begin before the count, and reads lengths[bit / positions] of bits
             //   before it, which is one of the batch. The flag is one word.
             // - The files of shaders/epilogue index nothing but packets, by k < QUADS, and tensors by the index that their
-            //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do
-            //   anything, and keeps the checks (above).
+            //   kernel loads or stores at; an activation gets a value and no index. The caller's own WGSL may do anything,
+            //   and keeps the checks (above).
             // - Groups of a dispatch beyond params.groups return at once.
-            // - Held packets: indexed by i < HELD, or i + j with j < AHEAD, which divides HELD. Quads and Stats: by k < QUADS and s < STATS, or by n < stats(), which is
-            //   STATS, since params.zero is 0.
-            // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation < WORKGROUP,
-            //   of invocation + half < 2 · half ≤ WORKGROUP, or of invocation % TILE.
-            // - Shifts are by less than 32 bits. Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and so
-            //   are params.plane (debug assertions of params.rs), the packets of a word, and tiles(), which is at least 1
+            // - Held packets: indexed by i < HELD, or i + j with j < AHEAD, which divides HELD. Quads and Stats: by k <
+            //   QUADS and s < STATS, or by n < stats(), which is STATS, since params.zero is 0.
+            // - Workgroup memory: STATS times WORKGROUP Items, of which an invocation takes the one of invocation <
+            //   WORKGROUP, of invocation + half < 2 · half ≤ WORKGROUP, or of invocation % TILE.
+            // - Shifts are by less than 32 bits. Integer divisors: TILE and WORKGROUP / TILE are at least 1 (frame.rs), and
+            //   so are params.plane (debug assertions of params.rs), the packets of a word, and tiles(), which is at least 1
             //   where there are slots.
             // - Loops count up to 32, `left`, `HELD`, `QUADS`, `STATS`, `stats()`, `RUN`, the packets of a segment,
             //   `SEGMENTS`, `SUMS_FAN`, `FAN`, `splits` or the vectors of `save`, or halve WORKGROUP down to TILE ≥ 1.

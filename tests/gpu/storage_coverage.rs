@@ -74,8 +74,10 @@ fn plans_by_default() {
         .enumerate()
         {
             // Each shape in both types: in one of them on this profile, in the other one on the other.
-            let storage = [StorageType::Float16, StorageType::BFloat16][(turn + k) % 2];
-            let rig = Rig::new(context, Case::new(shape, "").stored(storage), Wanted::All, PLACEMENTS[k % 3]);
+            let turn = turn + k;
+            let storage = [StorageType::Float16, StorageType::BFloat16][turn % 2];
+            let rig =
+                Rig::new(context, Case::new(shape, "").stored(storage), Wanted::All, PLACEMENTS[turn % 3]);
             all_values(&rig);
             each_end(&rig);
         }
