@@ -6,7 +6,7 @@ SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
 .PHONY: help vulkan test exhaustive fuzz fuzz-readers soak snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
 .PHONY: isa kit performance mutants mutants-driver
-.PHONY: web web-tools serve web-test web-lint
+.PHONY: web web-tools web-lock serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
 
 help:
@@ -52,8 +52,8 @@ help:
 vulkan:
 	@scripts/vulkan.sh
 
-# For Mesa's software drivers, on which compiling kernels takes most of the time of tests: four lanes instead of eight, which
-# take Mesa 25 half the time, and without LLVM's passes. The other targets run what users run.
+# On Mesa's software drivers most of the tests' time goes into compiling kernels. Four lanes take Mesa 25 half as long as
+# eight, and both Mesas are faster without LLVM's passes. The other targets run what users run.
 QUICK := LP_NATIVE_VECTOR_WIDTH=128 GALLIVM_PERF=nopt
 
 test: vulkan
@@ -169,14 +169,17 @@ msrv: lint
 	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
 	scripts/msrv.sh $(ARGS)
 
+# In the profile of the page, with which it shares the macros.
+CHECK_WASM := cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --release --config profile.release.lto=true
+
 wasm:
-	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown
-	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --features safetensors,serde
+	$(CHECK_WASM)
+	$(CHECK_WASM) --features safetensors,serde
 
 web-tools:
 	npm ci --prefix web
 
-web: web-tools
+web: web-tools web-lock
 	node web/build.mjs $(TARGET)
 
 serve:
@@ -186,20 +189,23 @@ serve:
 web-test: web-tools
 	WEB_OUT=$(abspath $(TARGET)/web) node --test --test-concurrency=2 $(wildcard web/test/*.test.mjs)
 
-# As a program of this machine: the linter needs the standard library of its own compiler.
-web-lint:
-	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --workspace -- -D warnings
+# As programs of this machine: the linter needs the standard library of its own compiler. bindgen by itself, since what it
+# stands on gives features to dependencies of the page.
+web-lint: web-lock
+	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --workspace --exclude bindgen \
+	  --features alike -- -D warnings
+	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package bindgen -- -D warnings
 
 # The versions that the crate's own tests have run with, where there are any.
-mpi-lock:
-	[ ! -e Cargo.lock ] || cp Cargo.lock mpi/
+mpi-lock web-lock: %-lock:
+	[ ! -e Cargo.lock ] || cp Cargo.lock $*/
 
 mpi-test: vulkan mpi-lock
 	cargo test --manifest-path mpi/Cargo.toml --target-dir $(TARGET) -- --test-threads 1
 
 mpi-lint: mpi-lock
 	cargo clippy --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --no-deps --lib --examples
 
 mpi-cost: vulkan mpi-lock
 	cargo build --release --manifest-path mpi/Cargo.toml --target-dir $(TARGET) --examples
