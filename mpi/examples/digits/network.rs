@@ -1,6 +1,8 @@
 //! A network with two batch norm layers, and its gradient descent on one rank's shard of a batch.
 //!
-//!     x ─► dense ─► batch norm ─► ReLU, dense ─► batch norm ─► ReLU, dense ─► logits
+//! ```text
+//! x ─► dense ─► batch norm ─► ReLU, dense ─► batch norm ─► ReLU, dense ─► logits
+//! ```
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use testkit::{gpu::part, gpu::whole, kernel};
