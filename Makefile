@@ -54,10 +54,8 @@ vulkan:
 
 # On Mesa's software drivers most of the tests' time goes into compiling kernels. Four lanes take Mesa 25 half as long as
 # eight, and both Mesas are faster without LLVM's passes. The other targets run what users run.
-QUICK := LP_NATIVE_VECTOR_WIDTH=128 GALLIVM_PERF=nopt
-
 test: vulkan
-	$(QUICK) cargo test --workspace
+	LP_NATIVE_VECTOR_WIDTH=128 GALLIVM_PERF=nopt cargo test --workspace
 
 # The tests of all combinations, which make test names and leaves out.
 exhaustive: vulkan
@@ -153,8 +151,8 @@ dawn: vulkan
 	$(TARGET)/debug/examples/dawn $(TARGET)/dawn
 	npm ci --prefix scripts/dawn
 	node scripts/dawn/loop_variables.mjs
-	$(QUICK) node scripts/dawn/run.mjs $(TARGET)/dawn
-	$(QUICK) $(TARGET)/debug/examples/fuzz --dawn --seed 2 --cases 200
+	node scripts/dawn/run.mjs $(TARGET)/dawn
+	$(TARGET)/debug/examples/fuzz --dawn --seed 2 --cases 200
 
 # Without the tests that read indices off the kernels, which are the same on every driver.
 swiftshader:
