@@ -154,10 +154,9 @@ dawn: vulkan
 	node scripts/dawn/run.mjs $(TARGET)/dawn
 	$(TARGET)/debug/examples/fuzz --dawn --seed 2 --cases 200
 
-# Without the tests that read indices off the kernels, which are the same on every driver.
 swiftshader:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
-	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu -- --skip indices:: --skip no_index_is_out_of_range $(ARGS)
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu$(if $(ARGS), -- $(ARGS))
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each
