@@ -169,12 +169,10 @@ msrv: lint
 	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
 	scripts/msrv.sh $(ARGS)
 
-# In the profile of the page, with which it shares the macros.
-CHECK_WASM := cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --release --config profile.release.lto=true
-
+# In the profile of the page, with which it shares the macros. The page compiles the layer without these features.
 wasm:
-	$(CHECK_WASM)
-	$(CHECK_WASM) --features safetensors,serde
+	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --release --config profile.release.lto=true \
+	  --features safetensors,serde
 
 web-tools:
 	npm ci --prefix web
