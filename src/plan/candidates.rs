@@ -157,7 +157,12 @@ fn all(
     let of_packet = |packet| of_packet(profile, work, shape, request, packet);
     let ways: Result<Vec<_>, _> =
         packets_of(profile, work, shape, request)?.into_iter().map(of_packet).collect();
-    Ok(ways?.concat())
+    let mut ways = ways?.concat();
+    if profile.singles() && request.packet.is_none() && !work.storage.is_half() {
+        let holds_singles = |way: &Candidate| way.path == Path::Persistent && way.first.view == View::Rows;
+        ways.extend(of_packet(1)?.into_iter().filter(holds_singles));
+    }
+    Ok(ways)
 }
 
 /// Those of one width of packets, which both dispatches of the split path share.

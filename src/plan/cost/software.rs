@@ -54,6 +54,9 @@ pub struct SoftwareCosts {
     pub miss: f64,
     /// Rows that stay in a cache.
     pub rows_in_cache: u64,
+    /// Whether the persistent path along rows may take single values where wider packets fit. An invocation then has one
+    /// feature, and no statistics of several to look through.
+    pub singles: bool,
 }
 
 impl SoftwareCosts {
@@ -82,6 +85,7 @@ impl SoftwareCosts {
         far: 0.4,
         miss: 0.0,
         rows_in_cache: 256,
+        singles: false,
     };
 
     /// Of lavapipe up to Mesa 22.3, which loads lane by lane: what does not fit registers costs nothing beside that.
@@ -93,6 +97,7 @@ impl SoftwareCosts {
         same_core: 0.6,
         far: 0.0,
         miss: 0.6,
+        singles: true,
         ..Self::LAVAPIPE
     };
 
@@ -131,7 +136,8 @@ impl SoftwareCosts {
     fn of_pass(&self, grid: &Grid, reads: u32, writes: u32, of_each: f64) -> f64 {
         let turn = match (grid.view, writes) {
             (View::Planes, _) => self.turn,
-            (View::Rows, 0) => self.reducing_turn * f64::from(self.simd),
+            // What is held is reduced without a loop.
+            (View::Rows, 0) if grid.held == 0 => self.reducing_turn * f64::from(self.simd),
             (View::Rows, _) => 0.0,
         };
         let stride = match grid.view {
