@@ -37,8 +37,7 @@ pub struct SoftwareCosts {
     pub reduce: f64,
     /// Of each float32 that is written.
     pub write: f64,
-    /// Of each float32 of a packet of more than four, for each tensor but the first that a turn reads or writes: registers
-    /// hold no two such packets.
+    /// Of each float32 of a packet of more than four, for each tensor that a turn reads or writes: registers hold too few.
     pub wide: f64,
     /// Of each float32 that is read where lanes share a feature: they wait for each other at the ends of planes.
     pub shared: f64,
@@ -77,7 +76,7 @@ impl SoftwareCosts {
         read: 0.6,
         reduce: 0.1,
         write: 0.5,
-        wide: 0.4,
+        wide: 0.2,
         shared: 0.03,
         stride: 0.06,
         long_stride: 0.0,
@@ -151,7 +150,7 @@ impl SoftwareCosts {
         };
         let shared = if grid.view == View::Planes && grid.tile < self.simd { self.shared } else { 0.0 };
         let (reads, writes) = (f64::from(reads), f64::from(writes));
-        let wide = if grid.packet > 4 { self.wide * (reads + writes - 1.0) } else { 0.0 };
+        let wide = if grid.packet > 4 { self.wide * (reads + writes) } else { 0.0 };
         let each = of_each + stride + wide + (self.read + shared) * reads + self.write * writes;
         let lane = self.access * (reads + writes) + f64::from(grid.packet) * each;
         turn + f64::from(self.simd) * lane
