@@ -1,7 +1,7 @@
 //! All ways to do an operation, and what the device's cost model says of each.
 
 use super::cost::Traffic;
-use super::frame::{Frame, packets_of};
+use super::frame::{Frame, packets_of, view_of};
 use super::grid::Grid;
 use super::pieces::Piece;
 use super::stage::{kernels, storage_buffers};
@@ -158,9 +158,9 @@ fn all(
     let ways: Result<Vec<_>, _> =
         packets_of(profile, work, shape, request)?.into_iter().map(of_packet).collect();
     let mut ways = ways?.concat();
-    if profile.singles() && request.packet.is_none() && !work.storage.is_half() {
-        let holds_singles = |way: &Candidate| way.path == Path::Persistent && way.first.view == View::Rows;
-        ways.extend(of_packet(1)?.into_iter().filter(holds_singles));
+    let rows = view_of(shape, request)? == View::Rows;
+    if rows && profile.singles() && request.packet.is_none() && !work.storage.is_half() {
+        ways.extend(of_packet(1)?.into_iter().filter(|way| way.path == Path::Persistent));
     }
     Ok(ways)
 }

@@ -37,7 +37,8 @@ pub struct SoftwareCosts {
     pub reduce: f64,
     /// Of each float32 that is written.
     pub write: f64,
-    /// Of each float32 of a packet of more than four, for each tensor that a turn reads or writes: registers hold too few.
+    /// Of each float32 of a packet of more than four, for each tensor that a turn reads or writes: registers do not
+    /// hold such packets.
     pub wide: f64,
     /// Of each float32 that is read where lanes share a feature: they wait for each other at the ends of planes.
     pub shared: f64,
