@@ -1,7 +1,7 @@
 //! All ways to do an operation, and what the device's cost model says of each.
 
 use super::cost::Traffic;
-use super::frame::{Frame, packets_of, view_of};
+use super::frame::{Frame, packets_of};
 use super::grid::Grid;
 use super::pieces::Piece;
 use super::stage::{kernels, storage_buffers};
@@ -141,10 +141,10 @@ fn buffers(work: &Work, path: Path) -> u32 {
     kernels(work.op, path).iter().map(|&kernel| storage_buffers(kernel, work)).max().unwrap_or(0)
 }
 
-/// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too; and
-/// Mesa 25 compiles loops for seconds that are unrolled for more than this.
+/// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too.
 pub(super) fn holds(profile: &DeviceProfile, work: &Work, grid: &Grid) -> bool {
-    profile.simd().is_none() || (grid.exclusive() && grid.held * grid.packet * work.held() <= 32)
+    let holds = |most| grid.exclusive() && grid.held * grid.packet * work.held() <= most;
+    profile.costs.most_held().is_none_or(holds)
 }
 
 /// All ways through the kernels, each with the workgroups that are best for it.
@@ -157,12 +157,7 @@ fn all(
     let of_packet = |packet| of_packet(profile, work, shape, request, packet);
     let ways: Result<Vec<_>, _> =
         packets_of(profile, work, shape, request)?.into_iter().map(of_packet).collect();
-    let mut ways = ways?.concat();
-    let rows = view_of(shape, request)? == View::Rows;
-    if rows && profile.singles() && request.packet.is_none() && !work.storage.is_half() {
-        ways.extend(of_packet(1)?.into_iter().filter(|way| way.path == Path::Persistent));
-    }
-    Ok(ways)
+    Ok(ways?.concat())
 }
 
 /// Those of one width of packets, which both dispatches of the split path share.

@@ -175,7 +175,7 @@ impl Frame {
     }
 }
 
-pub(crate) fn view_of(shape: Shape, request: PlanRequest) -> Result<View, PlanError> {
+fn view_of(shape: Shape, request: PlanRequest) -> Result<View, PlanError> {
     match request.view {
         None if shape.inner() == 1 => Ok(View::Rows),
         None => Ok(View::Planes),

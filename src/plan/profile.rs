@@ -117,11 +117,6 @@ impl DeviceProfile {
         }
     }
 
-    /// Whether the persistent path along rows may take single values where wider packets fit.
-    pub(crate) fn singles(&self) -> bool {
-        matches!(self.costs, Costs::Software(SoftwareCosts { singles: true, .. }))
-    }
-
     /// Whether the device runs compute shaders at all.
     pub(crate) fn computes(&self) -> bool {
         self.max_workgroups > 0

@@ -14,19 +14,18 @@ fn a_few_values_per_feature_are_persistent() {
 }
 
 #[test]
-fn few_rows_are_held_in_single_values_where_lanes_load_alone() {
+fn few_rows_are_held_in_wide_packets_where_these_compile_fast() {
     let plan = |costs, op, shape| {
         let profile = DeviceProfile::discrete().with_costs(Costs::Software(costs));
         let plan = Plan::new(&profile, op, shape, PlanRequest::default()).unwrap();
         (plan.path(), plan.request().packet)
     };
-    let persistent = (Path::Persistent, Some(1));
     for op in [TRAINING, Op::Backward { reduce: true, apply: true }] {
-        let (few, more) = (Shape::rows(16, 4096), Shape::rows(128, 64));
-        assert_eq!(plan(SoftwareCosts::LANE_BY_LANE, op, few), persistent);
-        assert_ne!(plan(SoftwareCosts::LAVAPIPE, op, few), persistent);
-        // What is not held is not read in single values.
-        assert_eq!(plan(SoftwareCosts::LANE_BY_LANE, op, more), (Path::Cached, Some(4)));
+        for shape in [Shape::rows(8, 2048), Shape::rows(16, 4096)] {
+            let wide = (Path::Persistent, Some(16));
+            assert_eq!(plan(SoftwareCosts::LANE_BY_LANE, op, shape), wide);
+            assert_ne!(plan(SoftwareCosts::LAVAPIPE, op, shape), wide);
+        }
     }
 }
 

@@ -60,6 +60,14 @@ impl Costs {
             Costs::Gpu(_) => (6..14).map(|k| 1 << k).collect(),
         }
     }
+
+    /// The most float32 that an invocation of the persistent path holds by default, where there is such a limit.
+    pub(crate) fn most_held(&self) -> Option<u32> {
+        match self {
+            Costs::Software(SoftwareCosts { most_held, .. }) => Some(*most_held),
+            Costs::Gpu(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -54,9 +54,9 @@ pub struct SoftwareCosts {
     pub miss: f64,
     /// Rows that stay in a cache.
     pub rows_in_cache: u64,
-    /// Whether the persistent path along rows may take single values where wider packets fit. An invocation then has one
-    /// feature, and no statistics of several to look through.
-    pub singles: bool,
+    /// The most float32 of a tensor, or of two in backward, that an invocation of the persistent path holds by default:
+    /// drivers unroll the loops over them, and some compile what comes of it for seconds.
+    pub most_held: u32,
 }
 
 impl SoftwareCosts {
@@ -85,7 +85,7 @@ impl SoftwareCosts {
         far: 0.4,
         miss: 0.0,
         rows_in_cache: 256,
-        singles: false,
+        most_held: 32,
     };
 
     /// Of lavapipe up to Mesa 22.3, which loads lane by lane: what does not fit registers costs nothing beside that.
@@ -97,7 +97,7 @@ impl SoftwareCosts {
         same_core: 0.6,
         far: 0.0,
         miss: 0.6,
-        singles: true,
+        most_held: u32::MAX,
         ..Self::LAVAPIPE
     };
 
