@@ -170,7 +170,7 @@ msrv: lint
 	rustfmt --edition 2021 --emit stdout src/lib.rs > /dev/null
 	scripts/msrv.sh $(ARGS)
 
-# In the profile of the page, with which it shares the macros. The page compiles the layer without these features.
+# In the profile of the page, with which it shares the macros.
 wasm:
 	cargo check -p wgpu-batchnorm --lib --target wasm32-unknown-unknown --release --config profile.release.lto=true \
 	  --features safetensors,serde

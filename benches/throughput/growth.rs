@@ -14,6 +14,8 @@ use crate::values;
 
 const SMALLEST: u64 = 4 << 10;
 const LARGEST: u64 = 1 << 30;
+/// Where only bytes count on a software adapter, too.
+const LARGEST_IN_SOFTWARE: u64 = 1 << 26;
 /// Where nothing is measured.
 const LARGEST_IN_TESTS: u64 = 1 << 16;
 
@@ -71,11 +73,16 @@ fn rows(bytes: u64) -> Case {
 fn sizes(device: &Device, measuring: bool) -> Vec<u64> {
     let limits = device.gpu.device.limits();
     let bound = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    let largest = if measuring { LARGEST } else { LARGEST_IN_TESTS }.min(1 << bound.ilog2());
+    let wanted = match (measuring, device.software) {
+        (false, _) => LARGEST_IN_TESTS,
+        (true, true) => LARGEST_IN_SOFTWARE,
+        (true, false) => LARGEST,
+    };
+    let largest = wanted.min(1 << bound.ilog2());
     let mut sizes: Vec<u64> =
         (0..).map(|k| SMALLEST << (2 * k)).take_while(|&bytes| bytes < largest).collect();
     sizes.push(largest);
-    if measuring && largest < LARGEST {
+    if largest < wanted {
         println!("Ends with x of {}, the largest that the device binds.", size(largest));
     }
     sizes

@@ -35,7 +35,7 @@ Throughput of batch normalization: the layer on the device (gpu), the CPU on all
 and what a copy of the tensor costs on the same device (copy_kernel, the best of several; copy_buffer).
 Ids are work/shape/who, to be filtered by a regular expression: cargo bench -- 'evaluation/.*/(gpu|copy_kernel)'.
 Ends with a table, which is also written to target/throughput.json.
-    --growth   measures tensors from 4 KiB to 1 GiB instead, of the layer and the copy kernel
+    --growth   measures tensors from 4 KiB to 1 GiB instead (64 MiB on a software adapter), of the layer and the copy kernel
     --storage  measures float32, float16 and bfloat16 instead, beside copies of as many bytes; of the tensors that are
                named after it, such as 32x64x56x56, or of all that are not large
     --epilogues  measures ReLU, and a residual and ReLU, fused into the layer, beside the kernels that a user would write;
