@@ -19,7 +19,7 @@ from torch.nn.functional import batch_norm
 # Reads and writes of the tensor, as in testkit/src/bench/shapes.rs.
 TENSORS_MOVED = {"training_forward": 3, "evaluation": 2, "backward": 5, "training_step": 8}
 TENSORS_COPIED = 2
-WARM_UP, MEASURE, SAMPLES = 0.3, 1.0, 9
+WARM_UP, MEASURE, SAMPLES = 0.2, 0.5, 9
 
 
 def shapes(*groups):

@@ -99,7 +99,7 @@ fn main() {
     let bench = Bench {
         context: Context::new(&device.gpu.device),
         roof: Roof::new(&device),
-        rounds: if measuring { 10 } else { 1 },
+        rounds: if measuring { 5 } else { 1 },
         all_threads: threads(0),
         one_thread: threads(1),
         device: &device,

@@ -47,7 +47,7 @@ has_torch() { python3 -c 'import torch' 2> /dev/null; }
 
 # A copy kernel and the layer, of every tensor that is not too large.
 ids='/(gpu|copy_kernel)$'
-times=(--noplot --warm-up-time 0.2 --measurement-time 0.5 --sample-size 10)
+times=(--noplot --warm-up-time 0.1 --measurement-time 0.3 --sample-size 10)
 budget=2
 if [ -n "$quick" ]; then
   budget=0.1
