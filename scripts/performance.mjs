@@ -1,5 +1,5 @@
 // Writes the tables of docs/performance.md from the reports of measured machines (docs/reports/*.json, which
-// scripts/kit/measure.sh makes, and docs/reports/regret/*.json): node scripts/performance.mjs. With --check, fails where they are not up to date.
+// scripts/kit/measure.sh makes): node scripts/performance.mjs. With --check, fails where they are not up to date.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 
 const PAGE = 'docs/performance.md';
@@ -11,11 +11,9 @@ const WORKS = {
   training_step: 'training step',
 };
 
-const read = (folder) =>
-  readdirSync(folder)
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => ({ name: name.slice(0, -'.json'.length), ...JSON.parse(readFileSync(`${folder}/${name}`, 'utf8')) }));
-const reports = read(FOLDER);
+const reports = readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.json'))
+  .map((name) => ({ name: name.slice(0, -'.json'.length), ...JSON.parse(readFileSync(`${FOLDER}/${name}`, 'utf8')) }));
 
 const table = (head, rows) =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
@@ -68,9 +66,8 @@ function besideTorch({ throughput, torch }) {
   );
 }
 
-// Of the reports, and of single runs of make bench ARGS=--tuned.
 function regrets() {
-  const rows = [...reports, ...read(`${FOLDER}/regret`)].map(({ commit, regret: { device, geometric_mean, worst } }) => [
+  const rows = reports.map(({ commit, regret: { device, geometric_mean, worst } }) => [
     `${device}, ${commit}`,
     ...[...Object.keys(WORKS), 'all'].map((work) => `${geometric_mean[work].toFixed(2)}, ${worst[work].toFixed(2)}`),
   ]);
