@@ -57,7 +57,7 @@ vulkan:
 # two targets has compiled is in Mesa's cache for the other. All other targets run what users run.
 QUICK_TO_COMPILE := LP_NATIVE_VECTOR_WIDTH=128 GALLIVM_PERF=nopt WGPU_DEBUG=0
 
-# The experiments' tests are left as they are, since training takes twice as long so.
+# The experiments' tests do without these settings, since training takes twice as long with them.
 test: vulkan
 	QUICK_TO_COMPILE="$(QUICK_TO_COMPILE)" cargo test --workspace --config 'target."cfg(unix)".runner="scripts/run_test.sh"'
 

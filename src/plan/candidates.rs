@@ -143,8 +143,8 @@ fn buffers(work: &Work, path: Path) -> u32 {
 
 /// Whether the persistent path may be chosen by default. On a software adapter registers are memory at a barrier, too.
 pub(super) fn holds(profile: &DeviceProfile, work: &Work, grid: &Grid) -> bool {
-    let holds = |most| grid.exclusive() && grid.held * grid.packet * work.held() <= most;
-    profile.costs.most_held().is_none_or(holds)
+    let fits = |most| grid.exclusive() && grid.held * grid.packet * work.held() <= most;
+    profile.costs.most_held().is_none_or(fits)
 }
 
 /// All ways through the kernels, each with the workgroups that are best for it.

@@ -26,6 +26,8 @@ fn few_rows_are_held_in_wide_packets_where_these_compile_fast() {
             assert_eq!(plan(SoftwareCosts::LANE_BY_LANE, op, shape), wide);
             assert_ne!(plan(SoftwareCosts::LAVAPIPE, op, shape), wide);
         }
+        // More rows than an invocation holds.
+        assert_eq!(plan(SoftwareCosts::LANE_BY_LANE, op, Shape::rows(128, 64)), (Path::Cached, Some(4)));
     }
 }
 
