@@ -202,13 +202,16 @@ pub(crate) fn packets_of(
     let packets = packets(work.storage);
     match request.packet {
         None => {
-            // A load of 16 bytes. On a CPU, whose lanes go along a row, also a cache line for each of them. Along planes a
-            // lane has its lines to itself, and more values than registers hold would only be compiled longer.
+            // A load of 16 bytes, and along rows what the device reads beside it. Along planes a lane has its cache lines to
+            // itself, and more values than registers hold would only be compiled longer.
             let load = 16 / work.storage.bytes() as u32;
-            let line_for_each = profile.simd().is_some() && view == View::Rows;
+            let most = match view {
+                View::Rows => profile.costs.widest_row(work.op.reduces()).max(load),
+                View::Planes => load,
+            };
             let widest =
                 |most: u32| packets.iter().rev().copied().find(|&p| p <= most && fits(p)).unwrap_or(1);
-            let mut widths = vec![widest(if line_for_each { 16 } else { load }), widest(load)];
+            let mut widths = vec![widest(most), widest(load)];
             widths.dedup();
             Ok(widths)
         }

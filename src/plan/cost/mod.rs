@@ -68,6 +68,16 @@ impl Costs {
             Costs::Gpu(_) => None,
         }
     }
+
+    /// The most float32 of a packet along rows by default, beside a load of 16 bytes. On a CPU, whose lanes go along a row,
+    /// up to a cache line for each of them.
+    pub(crate) fn widest_row(&self, reduces: bool) -> u32 {
+        match self {
+            Costs::Software(SoftwareCosts { most_reduced, .. }) if reduces => *most_reduced,
+            Costs::Software(_) => 16,
+            Costs::Gpu(_) => 1,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,9 @@ pub struct SoftwareCosts {
     /// The most float32 of a tensor, or of two in backward, that an invocation of the persistent path holds by default:
     /// drivers unroll the loops over them, and some compile what comes of it for seconds.
     pub most_held: u32,
+    /// The most float32 of a packet along rows by default, where features are reduced, beside a load of 16 bytes: each of
+    /// them has statistics of its own, which some drivers compile for seconds.
+    pub most_reduced: u32,
 }
 
 impl SoftwareCosts {
@@ -86,6 +89,7 @@ impl SoftwareCosts {
         miss: 0.0,
         rows_in_cache: 256,
         most_held: 32,
+        most_reduced: 4,
     };
 
     /// Of lavapipe up to Mesa 22.3, which loads lane by lane: what does not fit registers costs nothing beside that.
@@ -98,6 +102,7 @@ impl SoftwareCosts {
         far: 0.0,
         miss: 0.6,
         most_held: u32::MAX,
+        most_reduced: 16,
         ..Self::LAVAPIPE
     };
 
