@@ -19,30 +19,37 @@ pub fn turns(shape: Shape) -> Vec<PlanRequest> {
     with_default(of_frames(shape).into_iter().enumerate().map(|(turn, plans)| plans[turn % plans.len()]))
 }
 
+/// A plan of each view and packet, and the default one, for work that has one path only, such as evaluation.
+pub fn elementwise(shape: Shape) -> Vec<PlanRequest> {
+    let of_frame = |(turn, frame)| of_workgroup(frame, WORKGROUP, turn);
+    with_default(packets(shape).into_iter().enumerate().map(of_frame))
+}
+
 fn with_default(plans: impl Iterator<Item = PlanRequest>) -> Vec<PlanRequest> {
     [PlanRequest::default()].into_iter().chain(plans).collect()
 }
 
-/// For each view and packet a plan of each path that it has. Workgroups that share a feature and workgroups that do not take
-/// turns, so that few pipelines have to be compiled.
+/// For each view and packet a plan of each path that it has.
 fn of_frames(shape: Shape) -> Vec<Vec<PlanRequest>> {
-    let of_frame = |(turn, (view, packet)): (usize, (View, u32))| {
-        let of_workgroup = |workgroup, turn: usize| {
-            let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
-            let even = turn.is_multiple_of(2);
-            match view {
-                View::Rows if even => request.tile(2),
-                View::Rows => request,
-                _ => request.tile(if even { 1 } else { workgroup }),
-            }
-        };
-        let cached = of_workgroup(WORKGROUP, turn).path(Path::Cached);
-        let split = of_workgroup(WORKGROUP, turn + 1).path(Path::Split).splits(3);
-        let persistent = [turn, turn + 1].map(|turn| of_workgroup(32, turn));
+    let of_frame = |(turn, frame): (usize, (View, u32))| {
+        let cached = of_workgroup(frame, WORKGROUP, turn).path(Path::Cached);
+        let split = of_workgroup(frame, WORKGROUP, turn + 1).path(Path::Split).splits(3);
+        let persistent = [turn, turn + 1].map(|turn| of_workgroup(frame, 32, turn));
         let held = persistent.into_iter().find(|request| holds(shape, request));
         [cached, split].into_iter().chain(held.map(|request| request.path(Path::Persistent))).collect()
     };
     packets(shape).into_iter().enumerate().map(of_frame).collect()
+}
+
+/// Invocations that share a feature and invocations that do not take turns, so that few pipelines have to be compiled.
+fn of_workgroup((view, packet): (View, u32), workgroup: u32, turn: usize) -> PlanRequest {
+    let request = PlanRequest::new().view(view).packet(packet).workgroup(workgroup);
+    let even = turn.is_multiple_of(2);
+    match view {
+        View::Rows if even => request.tile(2),
+        View::Rows => request,
+        _ => request.tile(if even { 1 } else { workgroup }),
+    }
 }
 
 /// Every plan a shape can take: all paths, views, packets, and several workgroup sizes, tiles and splits. Hundreds of
@@ -56,7 +63,7 @@ pub fn all_plans(shape: Shape) -> Vec<PlanRequest> {
                 .into_iter()
                 .map(move |tile| tile.map_or(request, |tile| request.tile(tile)))
         };
-        for request in [1, 8, 64].into_iter().flat_map(of_workgroup) {
+        for request in [1, WORKGROUP, 64].into_iter().flat_map(of_workgroup) {
             all.push(request.path(Path::Cached));
             let split = request.path(Path::Split);
             all.extend([split, split.splits(1), split.splits(3)]);

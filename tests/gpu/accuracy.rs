@@ -10,7 +10,7 @@ use wgpu_batchnorm::{BatchNormDescriptor, PlanRequest, Shape, cpu};
 const SHAPE: Shape = Shape::rows(27_000, 8);
 
 fn one_invocation_per_feature() -> PlanRequest {
-    "cached rows packet=1 workgroup=8 tile=8".parse().unwrap()
+    "cached rows packet=1 workgroup=4 tile=4".parse().unwrap()
 }
 
 /// A first row far from all others: the shift of the first segment is far from them, that of each later one is not.
@@ -48,7 +48,7 @@ fn momentum_none_in_wide_packets() {
         let view = if first.positions() == 1 { "rows" } else { "planes" };
         for plan in [
             "cached workgroup=32 tile=2",
-            "split workgroup=8 tile=2 splits=2",
+            "split workgroup=4 tile=2 splits=2",
             "persistent workgroup=32 tile=2 held=4",
         ] {
             let plan: PlanRequest = format!("{plan} {view}").parse().unwrap();

@@ -3,7 +3,7 @@
 use testkit::close::{assert_output, max_abs};
 use testkit::layer::{cut, descriptor, layer, read_state};
 use testkit::layout::feature_of;
-use testkit::plans::{turns, without_path};
+use testkit::plans::elementwise;
 use testkit::random::{state, tensor};
 use testkit::scales::FORWARD;
 use testkit::train::evaluate;
@@ -27,7 +27,7 @@ fn running_statistics_normalize_and_nothing_changes() {
         let want =
             cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before), &cpu::Options::default());
         let requests: Vec<_> = match shape.elements() {
-            0..10_000 => turns(shape).into_iter().map(without_path).collect(),
+            0..10_000 => elementwise(shape),
             _ => vec![PlanRequest::default()],
         };
         for plan in requests {
@@ -69,7 +69,7 @@ fn evaluation_that_cancels_against_the_bias() {
         let want =
             cpu::evaluate(&x, shape, &cpu::Layer::with_state(&descriptor, &before), &cpu::Options::default());
         assert!(max_abs(&want.y) < 1e-3, "required that y cancels");
-        for plan in turns(shape).into_iter().map(without_path) {
+        for plan in elementwise(shape) {
             let y = evaluate(&layer(&descriptor, &before), shape, &x, plan);
             assert_output(&format!("{shape}, [{plan}]"), &y, shape, &x, &want, FORWARD);
         }

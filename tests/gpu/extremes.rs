@@ -3,7 +3,7 @@
 use testkit::close::{assert_output, assert_trained_within};
 use testkit::layer::{cut, descriptor, layer};
 use testkit::layout::feature_of;
-use testkit::plans::{plans, turns, without_path};
+use testkit::plans::{elementwise, plans};
 use testkit::random::{state, tensor};
 use testkit::scales::{BACKWARD, FORWARD};
 use testkit::train::{evaluate, train};
@@ -110,7 +110,7 @@ fn evaluation_with_the_largest_running_variance_and_eps() {
             let before = cut(&d, &before);
             let want =
                 cpu::evaluate(&x, shape, &cpu::Layer::with_state(&d, &before), &cpu::Options::default());
-            for plan in turns(shape).into_iter().map(without_path) {
+            for plan in elementwise(shape) {
                 let y = evaluate(&layer(&d, &before), shape, &x, plan);
                 assert!(y.iter().all(|v| v.is_finite()), "{shape}, [{plan}]");
                 assert_output(&format!("{shape}, [{plan}]"), &y, shape, &x, &want, FORWARD);

@@ -2,7 +2,7 @@
 
 use testkit::gpu::{gpu, values, whole};
 use testkit::layer::{descriptor, layer};
-use testkit::plans::{of_path, plans, turns, without_path};
+use testkit::plans::{elementwise, of_path, plans};
 use testkit::prepare::{self, Choices, Gradients};
 use testkit::random::{state, tensor};
 use wgpu_batchnorm::{Path, PlanRequest, Shape, Statistics};
@@ -103,7 +103,7 @@ fn every_path_of_a_frozen_step_gives_the_same_dx() {
                 assert!(dx_bits(shape, &x, forward, plan, true) == want, "{forward:?} of {shape}, {path}");
             }
         }
-        for plan in turns(shape).into_iter().map(without_path) {
+        for plan in elementwise(shape) {
             assert!(dx_bits(shape, &x, Forward::Frozen, plan, false) == want, "{shape}, [{plan}]");
         }
     }

@@ -4,7 +4,7 @@ use testkit::gpu::{gpu, values, whole};
 use testkit::hard::Data;
 use testkit::layer::{descriptor, layer, layer_in, read_state};
 use testkit::masks::{Masked, assert_masked, assert_masked_output};
-use testkit::plans::{all_plans, paths, plans, turns, without_path};
+use testkit::plans::{all_plans, elementwise, paths, plans, turns};
 use testkit::prepare::Gradients;
 use testkit::profiles::contexts;
 use testkit::random::{state, tensor};
@@ -225,7 +225,7 @@ fn evaluation_and_its_gradient() {
             let options = cpu::Options::default().valid(&mask.valid);
             let want = cpu::evaluate(&x, shape, &reference, &options);
             let gradients = cpu::backward(&x, &dy, shape, &want.saved, &options);
-            for plan in turns(shape).into_iter().map(without_path) {
+            for plan in elementwise(shape) {
                 let what = format!("{shape}, [{plan}], {:?}, evaluation", mask.kind);
                 let (norm, words) = (layer(&d, &before), mask.upload());
                 let [input, output] = [&x, &x].map(|x| gpu().upload(x));

@@ -14,8 +14,8 @@ use wgpu_batchnorm::{
 fn cases() -> Vec<(Shape, PlanRequest)> {
     let plans = [
         "cached workgroup=32 tile=2",
-        "cached workgroup=8 tile=8",
-        "split workgroup=8 tile=2 splits=3",
+        "cached workgroup=4 tile=4",
+        "split workgroup=4 tile=2 splits=3",
         "persistent workgroup=32 tile=2 held=4",
     ];
     let shapes = [

@@ -2,7 +2,7 @@
 
 use testkit::gpu::{gpu, part, values, whole};
 use testkit::layer::{cut, descriptor, layer, read_state};
-use testkit::plans::{turns, without_path};
+use testkit::plans::{elementwise, turns};
 use testkit::prepare::{self, Choices, Gradients};
 use testkit::random::{state, tensor};
 use testkit::train::{evaluate, train};
@@ -143,8 +143,7 @@ fn evaluation_in_place_and_in_an_arena_gives_the_same_bits() {
         let c = shape.features();
         let (x, before) = (tensor(shape, 47), state(c, 48));
         let norm = layer(&descriptor(c), &cut(&descriptor(c), &before));
-        for plan in turns(shape) {
-            let plan = without_path(plan);
+        for plan in elementwise(shape) {
             let want = evaluate(&norm, shape, &x, plan);
             let arena = Arena::new(&[&x, &x]);
             let apart = prepare::evaluation(&norm, shape, arena.binding(0), arena.binding(1), plan);

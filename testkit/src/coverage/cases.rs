@@ -33,10 +33,10 @@ impl Case {
 
 /// Invocations that share a slot and invocations that do not, in each path. The workgroup of 32 is more than a vector of
 /// any software adapter, so that some of its invocations run after others.
-pub const CACHED: [&str; 2] = ["cached workgroup=32 tile=2", "cached workgroup=8 tile=8"];
+pub const CACHED: [&str; 2] = ["cached workgroup=32 tile=2", "cached workgroup=4 tile=4"];
 pub const SPLIT: [&str; 2] = [
-    "split workgroup=8 tile=2 splits=5 apply_tile=8 apply_splits=7",
-    "split workgroup=8 tile=8 splits=3 apply_tile=2 apply_splits=1",
+    "split workgroup=4 tile=2 splits=5 apply_tile=4 apply_splits=7",
+    "split workgroup=4 tile=4 splits=3 apply_tile=2 apply_splits=1",
 ];
 pub const PERSISTENT: [&str; 1] = ["persistent workgroup=32 tile=2 held=4"];
 
@@ -66,17 +66,17 @@ pub fn cases(view: View, packet: u32) -> Vec<Case> {
 /// The last split is half as long as the others.
 pub fn many_splits() -> [Case; 2] {
     [
-        Case::new(Shape::rows(3281, 36), "split rows packet=4 workgroup=8 tile=8 splits=1641"),
+        Case::new(Shape::rows(3281, 36), "split rows packet=4 workgroup=4 tile=4 splits=1641"),
         Case::new(
             Shape::channels_first(1, 9, &[3201]),
-            "split planes packet=1 workgroup=8 tile=8 splits=1601",
+            "split planes packet=1 workgroup=4 tile=4 splits=1601",
         ),
     ]
 }
 
 /// Few splits, each merged by an invocation of its own where a workgroup has more than one for a feature.
 pub fn few_splits() -> [Case; 2] {
-    let plan = "workgroup=8 tile=2 splits=5";
+    let plan = "workgroup=4 tile=2 splits=5";
     [
         Case::new(Shape::rows(245, 20), &format!("split rows packet=4 {plan}")),
         Case::new(Shape::channels_first(35, 5, &[28]), &format!("split planes packet=4 {plan}")),
