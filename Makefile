@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 SWIFTSHADER ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: help vulkan test exhaustive fuzz fuzz-readers soak snippet demo bench tune growth compare check format lint doc tint dawn swiftshader msrv wasm
+.PHONY: help vulkan test exhaustive fuzz fuzz-readers soak snippet demo bench tune growth compare check format lint doc tint dawn swiftshader swiftshader-gpu msrv wasm
 .PHONY: isa kit performance mutants mutants-driver
 .PHONY: web web-tools web-lock serve web-test web-lint
 .PHONY: mpi-lock mpi-test mpi-lint mpi-cost burn-test burn-bench release-check licences
@@ -53,17 +53,19 @@ vulkan:
 	@scripts/vulkan.sh
 
 # On Mesa's software drivers most of the tests' time goes into compiling kernels. Four lanes take Mesa 25 half as long as
-# eight, both Mesas are faster without LLVM's passes, and wgpu without debug information for the driver. What one of these
-# two targets has compiled is in Mesa's cache for the other. All other targets run what users run.
-QUICK_TO_COMPILE := LP_NATIVE_VECTOR_WIDTH=128 GALLIVM_PERF=nopt WGPU_DEBUG=0
+# eight, and wgpu is faster without debug information for the driver. Both Mesas are faster without LLVM's passes, too, but
+# where networks are trained. What one of these two targets has compiled is in Mesa's cache for the other. All other targets
+# run what users run.
+QUICK_TO_COMPILE := LP_NATIVE_VECTOR_WIDTH=128 WGPU_DEBUG=0
+WITHOUT_PASSES := GALLIVM_PERF=nopt
 
-# The experiments' tests do without these settings, since training takes twice as long with them.
 test: vulkan
-	QUICK_TO_COMPILE="$(QUICK_TO_COMPILE)" cargo test --workspace --config 'target."cfg(unix)".runner="scripts/run_test.sh"'
+	$(QUICK_TO_COMPILE) WITHOUT_PASSES=$(WITHOUT_PASSES) \
+	  cargo test --workspace --config 'target."cfg(unix)".runner="scripts/run_test.sh"'
 
 # The tests of all combinations, which make test names and leaves out.
 exhaustive: vulkan
-	$(QUICK_TO_COMPILE) cargo test --workspace --test gpu -- --ignored
+	$(QUICK_TO_COMPILE) $(WITHOUT_PASSES) cargo test --workspace --test gpu -- --ignored
 
 # Each case is known by the seed and its number: --from resumes a run, and --from N --cases 1 repeats a case.
 fuzz: vulkan
@@ -158,10 +160,12 @@ dawn: vulkan
 	node scripts/dawn/run.mjs $(TARGET)/dawn
 	$(TARGET)/debug/examples/fuzz --dawn --seed 2 --cases 200
 
-swiftshader:
+swiftshader: swiftshader-gpu
+	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
+
+swiftshader-gpu:
 	VK_ICD_FILENAMES=$(SWIFTSHADER) vulkaninfo --summary | grep SwiftShader
 	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test gpu$(if $(ARGS), -- $(ARGS))
-	VK_ICD_FILENAMES=$(SWIFTSHADER) cargo test --workspace --test faults
 
 # Lints name what an older compiler lacks, and stand in for it where rustup does not have it: clippy knows since when each
 # item of the standard library is stable (lint), and rustfmt refuses let chains (Rust 1.88) in any edition before 2024.
@@ -178,7 +182,12 @@ wasm:
 web-tools:
 	npm ci --prefix web
 
+# A tool for this machine: not by the compiler that RUSTC names. It runs for a second, so that compiling it is what counts.
+BINDGEN := --manifest-path web/Cargo.toml --target-dir $(TARGET) --package bindgen \
+  --config profile.dev.opt-level=0 --config profile.dev.debug=0
+
 web: web-tools web-lock
+	env -u RUSTC cargo build $(BINDGEN)
 	node web/build.mjs $(TARGET)
 
 serve:
@@ -189,12 +198,12 @@ web-test: web-tools
 	WEB_OUT=$(abspath $(TARGET)/web) node --test --test-concurrency=2 \
 	  $(filter-out %/$(WITHOUT).test.mjs,$(wildcard web/test/*.test.mjs))
 
-# As programs of this machine: the linter needs the standard library of its own compiler. bindgen by itself, since what it
-# stands on gives features to dependencies of the page.
+# As programs of this machine: the linter needs the standard library of its own compiler. bindgen is linted as it is built
+# for the page, so that what it stands on is not compiled twice.
 web-lint: web-lock
 	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --workspace --exclude bindgen \
 	  --features alike -- -D warnings
-	cargo clippy --manifest-path web/Cargo.toml --target-dir $(TARGET) --package bindgen -- -D warnings
+	RUSTC_WORKSPACE_WRAPPER=clippy-driver cargo rustc $(BINDGEN) -- -D warnings
 
 # The versions that the crate's own tests have run with, where there are any.
 mpi-lock web-lock: %-lock:

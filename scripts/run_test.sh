@@ -1,4 +1,4 @@
 #!/bin/sh
-# Starts a test program for make test. All but those of the experiments get the settings in QUICK_TO_COMPILE.
-[ "$CARGO_PKG_NAME" = batchnorm-experiments ] || export $QUICK_TO_COMPILE
+# Starts a test program for make test: without LLVM's passes, but for the experiments, which train networks.
+[ "$CARGO_PKG_NAME" = batchnorm-experiments ] || export "$WITHOUT_PASSES"
 exec "$@"

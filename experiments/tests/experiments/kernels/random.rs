@@ -2,7 +2,7 @@
 
 use batchnorm_experiments::kernels::{Kernels, Step};
 
-use crate::{BENCH, random};
+use super::{BENCH, random};
 
 #[test]
 fn noise_has_the_stated_distribution_and_gradient() {

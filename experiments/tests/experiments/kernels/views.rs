@@ -2,7 +2,7 @@
 
 use batchnorm_experiments::kernels::BINS;
 
-use crate::{BENCH, assert_close, random};
+use super::{BENCH, assert_close, random};
 
 #[test]
 fn histograms_count_every_value_once() {
