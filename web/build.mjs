@@ -1,5 +1,5 @@
-// Builds the page into TARGET/web: node web/build.mjs TARGET. It needs a compiler for wasm32-unknown-unknown (rustup's, or
-// what RUSTC names) and what package.json lists.
+// Builds the page into TARGET/web, for make web: node web/build.mjs TARGET. It needs a compiler for wasm32-unknown-unknown
+// (rustup's, or what RUSTC names), the program of bindgen/ in TARGET, and what package.json lists.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -16,12 +16,8 @@ const MODULES = { 'batchnorm-web': 250_000, 'batchnorm-evidence': 280_000 };
 const FEATURES = ['bulk-memory', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'].map((name) => `--enable-${name}`);
 
 const run = (program, ...args) => execFileSync(program, args, { stdio: 'inherit' });
-const cargo = (...args) => run('cargo', ...args, '--manifest-path', join(here, 'Cargo.toml'), '--target-dir', target);
-
-cargo('build', '--release', ...Object.keys(MODULES).flatMap((name) => ['--package', name]), '--target', 'wasm32-unknown-unknown');
-// A tool for this machine: not by what RUSTC names. It runs for a second, so that compiling it is what counts.
-delete process.env.RUSTC;
-cargo('build', '--package', 'bindgen', '--config', 'profile.dev.opt-level=0', '--config', 'profile.dev.debug=0');
+const packages = Object.keys(MODULES).flatMap((name) => ['--package', name]);
+run('cargo', 'build', '--manifest-path', join(here, 'Cargo.toml'), '--target-dir', target, '--target', 'wasm32-unknown-unknown', '--release', ...packages);
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, 'data'), { recursive: true });
