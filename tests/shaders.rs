@@ -1,30 +1,47 @@
 //! Every shader, without a GPU: naga parses, validates, and translates it for Vulkan, Metal, Direct3D 12 and OpenGL.
 
+use std::sync::LazyLock;
+
 use naga::back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
+use rayon::prelude::*;
 use testkit::shader::{has_half_access, validated};
 use wgpu_batchnorm::{DeviceProfile, View};
 
-/// Each shader for each kind of workgroup, its overrides set.
-fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
-    let mut shaders = wgpu_batchnorm::shaders();
-    shaders.push(("fold_preceding".into(), wgpu_batchnorm::fold::shader()));
+/// A shader as naga reads it.
+struct Parsed {
+    name: String,
+    module: naga::Module,
+    info: ModuleInfo,
+}
+
+/// Those of the layer.
+static SHADERS: LazyLock<Vec<Parsed>> = LazyLock::new(|| {
+    let shaders = wgpu_batchnorm::shaders();
     assert!(shaders.len() > 100, "{} shaders", shaders.len());
-    for (name, source) in &shaders {
-        let (module, info) = validated(name, source).unwrap_or_else(|error| panic!("{error}"));
-        for (workgroup, tile) in [(8, 1), (64, 8)] {
-            let mut constants: PipelineConstants = FromIterator::from_iter([
-                ("WORKGROUP".to_owned(), f64::from(workgroup)),
-                ("TILE".to_owned(), f64::from(tile)),
-            ]);
-            // Folding has neither.
-            constants.retain(|name, _| {
-                module.overrides.iter().any(|(_, given)| given.name.as_ref() == Some(name))
-            });
-            let (module, info) = process_overrides(&module, &info, None, &constants)
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
-            check(name, &module, &info);
-        }
+    shaders.into_par_iter().map(|(name, source)| parsed(name, &source)).collect()
+});
+
+fn parsed(name: String, source: &str) -> Parsed {
+    let (module, info) = validated(&name, source).unwrap_or_else(|error| panic!("{error}"));
+    Parsed { name, module, info }
+}
+
+/// Each shader, its overrides set: to those of two kinds of workgroup in turns.
+fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
+    let fold = parsed("fold_preceding".into(), &wgpu_batchnorm::fold::shader());
+    for (k, Parsed { name, module, info }) in SHADERS.iter().chain([&fold]).enumerate() {
+        let (workgroup, tile) = [(8, 1), (64, 8)][k % 2];
+        let mut constants: PipelineConstants = FromIterator::from_iter([
+            ("WORKGROUP".to_owned(), f64::from(workgroup)),
+            ("TILE".to_owned(), f64::from(tile)),
+        ]);
+        // Folding has neither.
+        constants
+            .retain(|name, _| module.overrides.iter().any(|(_, given)| given.name.as_ref() == Some(name)));
+        let (module, info) = process_overrides(module, info, None, &constants)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        check(name, &module, &info);
     }
 }
 
@@ -91,8 +108,7 @@ fn opengl() {
 /// What the layer asks of a device: WebGPU's default limits of storage buffers and of workgroup memory.
 #[test]
 fn default_limits_suffice() {
-    for (name, source) in wgpu_batchnorm::shaders() {
-        let (module, info) = validated(&name, &source).unwrap();
+    for Parsed { name, module, info } in SHADERS.iter() {
         let storage = module
             .global_variables
             .iter()
@@ -110,8 +126,8 @@ fn default_limits_suffice() {
         for (invocations, bytes) in [(256, 16384), (1024, 16384), (1024, 32768), (1024, 49152)] {
             let mut profile = DeviceProfile::integrated();
             (profile.max_workgroup, profile.max_workgroup_bytes) = (invocations, bytes);
-            let workgroup = largest_workgroup(&profile, &name);
-            let used = workgroup_memory(&module, &info, workgroup);
+            let workgroup = largest_workgroup(&profile, name);
+            let used = workgroup_memory(module, info, workgroup);
             assert!(used <= bytes, "{name}: {used} bytes of workgroup memory for {workgroup} invocations");
         }
     }
@@ -140,13 +156,11 @@ fn workgroup_memory(module: &naga::Module, info: &ModuleInfo, workgroup: u32) ->
 #[test]
 fn workgroups_fill_their_memory() {
     for entry in ["split_moments_planes_x1", "split_moments_rows_x4", "split_moments_rows_x16"] {
-        let shaders = wgpu_batchnorm::shaders();
-        let source = &shaders.iter().find(|(name, _)| name == entry).unwrap().1;
-        let (module, info) = validated(entry, source).unwrap();
+        let Parsed { module, info, .. } = SHADERS.iter().find(|shader| shader.name == entry).unwrap();
         let mut profile = DeviceProfile::integrated();
         profile.max_workgroup = 1024;
         let workgroup = largest_workgroup(&profile, entry);
-        let used = workgroup_memory(&module, &info, 2 * workgroup);
+        let used = workgroup_memory(module, info, 2 * workgroup);
         assert!(workgroup == 1024 || used > profile.max_workgroup_bytes, "{entry}: {workgroup}, {used}");
     }
 }

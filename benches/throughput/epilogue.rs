@@ -2,7 +2,7 @@
 //! and the kernels that a user would write after it and before its backward.
 
 use comfy_table::{CellAlignment, Table, presets};
-use testkit::bench::shapes::{Case, group};
+use testkit::bench::shapes::{Case, named_or_of};
 use testkit::gpu::{download, whole};
 use testkit::kernel::{Dispatch, module, pipeline};
 use testkit::layer::descriptor;
@@ -21,10 +21,7 @@ const VALUES: u64 = 64 * 16;
 /// Prints a table of these tensors; of the everyday ones where none is named. Tensors of a multiple of four values.
 pub fn run(device: &Device, named: &[String], measuring: bool) {
     let context = Context::new(&device.gpu.device);
-    let mut cases: Vec<Case> = named.iter().map(|name| Case::new(name)).collect();
-    if cases.is_empty() {
-        cases = group("everyday");
-    }
+    let cases = named_or_of(named, &["everyday"]);
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let columns = ["forward apart", "fused", "step apart", "fused"].map(|name| format!("{name} µs"));

@@ -1,7 +1,7 @@
 //! `cargo bench --bench throughput -- --storage`: the layer on tensors of each storage type, beside copying as many bytes.
 
 use comfy_table::{CellAlignment, Table, presets};
-use testkit::bench::shapes::{Case, Work, group};
+use testkit::bench::shapes::{Case, Work, named_or_of};
 use wgpu_batchnorm::{Context, Shape, StorageType, wgpu};
 
 use crate::device::{Device, Record};
@@ -23,10 +23,7 @@ const COLUMNS: [(&str, u64); 4] = [
 pub fn run(device: &Device, named: &[String], measuring: bool) {
     let context = Context::new(&device.gpu.device);
     let roof = Roof::new(device);
-    let mut cases: Vec<Case> = named.iter().map(|name| Case::new(name)).collect();
-    if cases.is_empty() {
-        cases = ["everyday", "awkward"].into_iter().flat_map(group).collect();
-    }
+    let cases = named_or_of(named, &["everyday", "awkward"]);
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let columns = |unit: &str| COLUMNS.map(|(name, _)| format!("{name} {unit}"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use testkit::bench::results::load;
-use testkit::bench::shapes::{Case, Work, group};
+use testkit::bench::shapes::{Case, Work, named_or_of};
 use testkit::layer::descriptor;
 use wgpu_batchnorm::{BatchNorm, Context, Op, Shape, StorageType, Tune, wgpu};
 
@@ -51,12 +51,11 @@ struct Row {
 /// Prints a table of these tensors; of the everyday and the awkward ones where none is named, and of the large ones on a GPU.
 pub fn run(device: &Device, named: &[String], budget: Duration, measuring: bool) {
     let load_before = load();
-    let mut cases: Vec<Case> = named.iter().map(|name| Case::new(name)).collect();
-    if cases.is_empty() {
-        let large = (!device.software && measuring).then_some("large");
-        cases = ["everyday", "awkward"].into_iter().chain(large).flat_map(group).collect();
-        // In a test, one is enough.
-        cases.truncate(if measuring { usize::MAX } else { 1 });
+    let groups: &[&str] =
+        if device.software { &["everyday", "awkward"] } else { &["everyday", "awkward", "large"] };
+    let mut cases = named_or_of(named, groups);
+    if !measuring {
+        cases.truncate(1);
     }
     let budget = if measuring { budget } else { Duration::from_millis(1) };
     let context = Context::new(&device.gpu.device);

@@ -146,6 +146,6 @@ fn a_process_that_ends_ends_all() {
 
 #[test]
 fn a_rank_that_hangs_ends_all() {
-    let output = failed("hang", &["--time-limit", "30"]);
-    assert!(output.contains("has waited 30s for the others and ends all"), "{output}");
+    let output = failed("hang", &["--time-limit", "10"]);
+    assert!(output.contains("has waited 10s for the others and ends all"), "{output}");
 }

@@ -228,3 +228,45 @@ pub(crate) fn merge(profile: &DeviceProfile, features: u32, splits: u32) -> Grid
     let groups = slots.div_ceil(tile);
     Grid { view: View::Rows, packet, workgroup, tile, held: 0, splits, slice: splits, total: splits, groups }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Costs, Op, Plan, SoftwareCosts};
+    use super::*;
+
+    const TRAINING: Op = Op::Training { update_running: true };
+    const BACKWARD: Op = Op::Backward { reduce: true, apply: true };
+
+    fn on_software(costs: SoftwareCosts, op: Op, shape: Shape) -> Plan {
+        let profile = DeviceProfile::discrete().with_costs(Costs::Software(costs));
+        Plan::new(&profile, op, shape, PlanRequest::default()).unwrap()
+    }
+
+    #[test]
+    fn few_rows_are_held_in_wide_packets_where_these_compile_fast() {
+        for op in [TRAINING, BACKWARD] {
+            for shape in [Shape::rows(8, 2048), Shape::rows(16, 4096)] {
+                let plan = on_software(SoftwareCosts::LANE_BY_LANE, op, shape);
+                assert_eq!((plan.path(), plan.packet()), (Path::Persistent, 16));
+            }
+            // More rows than an invocation holds.
+            let plan = on_software(SoftwareCosts::LANE_BY_LANE, op, Shape::rows(128, 64));
+            assert_eq!((plan.path(), plan.packet()), (Path::Cached, 4));
+        }
+    }
+
+    #[test]
+    fn features_are_reduced_in_wide_packets_only_where_these_compile_fast() {
+        let plan = |op, shape| on_software(SoftwareCosts::LAVAPIPE, op, shape);
+        for features in [16, 64, 512, 2048, 4096, 16_384] {
+            for rows in [2, 8, 128, 1024, 16_384] {
+                for op in [TRAINING, BACKWARD, Op::Moments] {
+                    let plan = plan(op, Shape::rows(rows, features));
+                    assert!(plan.packet() <= 4, "{plan}");
+                }
+            }
+        }
+        // Nothing is reduced here.
+        assert_eq!(plan(Op::Evaluation, Shape::rows(8, 2048)).packet(), 16);
+    }
+}

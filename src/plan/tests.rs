@@ -7,43 +7,10 @@ fn plan(op: Op, shape: Shape) -> Plan {
     Plan::new(&DeviceProfile::discrete(), op, shape, PlanRequest::default()).unwrap()
 }
 
-fn on_software(costs: SoftwareCosts, op: Op, shape: Shape) -> Plan {
-    let profile = DeviceProfile::discrete().with_costs(Costs::Software(costs));
-    Plan::new(&profile, op, shape, PlanRequest::default()).unwrap()
-}
-
 #[test]
 fn a_few_values_per_feature_are_persistent() {
     assert_eq!(plan(TRAINING, Shape::rows(64, 1024)).path(), Path::Persistent);
     assert_eq!(plan(TRAINING, Shape::channels_first(32, 2048, &[7, 7])).path(), Path::Persistent);
-}
-
-#[test]
-fn few_rows_are_held_in_wide_packets_where_these_compile_fast() {
-    for op in [TRAINING, Op::Backward { reduce: true, apply: true }] {
-        for shape in [Shape::rows(8, 2048), Shape::rows(16, 4096)] {
-            let plan = on_software(SoftwareCosts::LANE_BY_LANE, op, shape);
-            assert_eq!((plan.path(), plan.packet()), (Path::Persistent, 16));
-        }
-        // More rows than an invocation holds.
-        let plan = on_software(SoftwareCosts::LANE_BY_LANE, op, Shape::rows(128, 64));
-        assert_eq!((plan.path(), plan.packet()), (Path::Cached, 4));
-    }
-}
-
-#[test]
-fn features_are_reduced_in_wide_packets_only_where_these_compile_fast() {
-    let plan = |op, shape| on_software(SoftwareCosts::LAVAPIPE, op, shape);
-    for features in [16, 64, 512, 2048, 4096, 16_384] {
-        for rows in [2, 8, 128, 1024, 16_384] {
-            for op in [TRAINING, Op::Backward { reduce: true, apply: true }, Op::Moments] {
-                let plan = plan(op, Shape::rows(rows, features));
-                assert!(plan.packet() <= 4, "{plan}");
-            }
-        }
-    }
-    // Nothing is reduced here.
-    assert_eq!(plan(Op::Evaluation, Shape::rows(8, 2048)).packet(), 16);
 }
 
 #[test]

@@ -114,3 +114,11 @@ pub fn group(name: &str) -> Vec<Case> {
     let cases = lines.take_while(|line| !line.starts_with('['));
     cases.filter(|line| !line.is_empty() && !line.starts_with('#')).map(Case::new).collect()
 }
+
+/// The tensors of these names; those of the groups, where none is named.
+pub fn named_or_of(names: &[String], groups: &[&str]) -> Vec<Case> {
+    match names {
+        [] => groups.iter().copied().flat_map(group).collect(),
+        names => names.iter().map(|name| Case::new(name)).collect(),
+    }
+}
