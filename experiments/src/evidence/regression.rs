@@ -33,7 +33,7 @@ struct Own {
 const COMPARABLE: usize = 8;
 
 pub fn run(lab: &Lab) -> Result<Findings> {
-    let steps = lab.scope.pick(COMPARABLE as u32 + 2, STEPS, STEPS);
+    let steps = lab.scope.pick(30, STEPS, STEPS);
     let train = |name: &str, task: &data::Regression| {
         Pair::of(|kind, normalization| {
             let name = format!("regression, {name}, {kind}");
