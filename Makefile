@@ -53,8 +53,8 @@ vulkan:
 	@scripts/vulkan.sh
 
 # On Mesa's software drivers most of the tests' time goes into compiling kernels. Four lanes take Mesa 25 half as long as
-# eight, and wgpu is faster without debug information for the driver. Both Mesas are faster without LLVM's passes, too, but
-# where networks are trained. What one of these two targets has compiled is in Mesa's cache for the other. All other targets
+# eight, and wgpu is faster without debug information for the driver. Both Mesas are faster without LLVM's passes, too,
+# except where networks are trained. What one of these two targets has compiled is in Mesa's cache for the other. All other targets
 # run what users run.
 QUICK_TO_COMPILE := LP_NATIVE_VECTOR_WIDTH=128 WGPU_DEBUG=0
 WITHOUT_PASSES := GALLIVM_PERF=nopt

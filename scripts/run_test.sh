@@ -1,4 +1,4 @@
 #!/bin/sh
-# Starts a test program for make test: without LLVM's passes, but for the experiments, which train networks.
+# Starts a test program for make test. All but the experiments, which train networks, do without LLVM's passes.
 [ "$CARGO_PKG_NAME" = batchnorm-experiments ] || export "$WITHOUT_PASSES"
 exec "$@"

@@ -15,7 +15,7 @@ struct Parsed {
     info: ModuleInfo,
 }
 
-/// Those of the layer.
+/// The shaders of the layer, parsed once for all tests.
 static SHADERS: LazyLock<Vec<Parsed>> = LazyLock::new(|| {
     let shaders = wgpu_batchnorm::shaders();
     assert!(shaders.len() > 100, "{} shaders", shaders.len());
@@ -27,21 +27,23 @@ fn parsed(name: String, source: &str) -> Parsed {
     Parsed { name, module, info }
 }
 
-/// Each shader, its overrides set: to those of two kinds of workgroup in turns.
+/// Each shader for each kind of workgroup, its overrides set.
 fn for_each_shader(check: impl Fn(&str, &naga::Module, &ModuleInfo)) {
     let fold = parsed("fold_preceding".into(), &wgpu_batchnorm::fold::shader());
-    for (k, Parsed { name, module, info }) in SHADERS.iter().chain([&fold]).enumerate() {
-        let (workgroup, tile) = [(8, 1), (64, 8)][k % 2];
-        let mut constants: PipelineConstants = FromIterator::from_iter([
-            ("WORKGROUP".to_owned(), f64::from(workgroup)),
-            ("TILE".to_owned(), f64::from(tile)),
-        ]);
-        // Folding has neither.
-        constants
-            .retain(|name, _| module.overrides.iter().any(|(_, given)| given.name.as_ref() == Some(name)));
-        let (module, info) = process_overrides(module, info, None, &constants)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        check(name, &module, &info);
+    for Parsed { name, module, info } in SHADERS.iter().chain([&fold]) {
+        for (workgroup, tile) in [(8, 1), (64, 8)] {
+            let mut constants: PipelineConstants = FromIterator::from_iter([
+                ("WORKGROUP".to_owned(), f64::from(workgroup)),
+                ("TILE".to_owned(), f64::from(tile)),
+            ]);
+            // Folding has neither.
+            constants.retain(|name, _| {
+                module.overrides.iter().any(|(_, given)| given.name.as_ref() == Some(name))
+            });
+            let (module, info) = process_overrides(module, info, None, &constants)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            check(name, &module, &info);
+        }
     }
 }
 

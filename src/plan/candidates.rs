@@ -259,7 +259,7 @@ mod tests {
     fn features_are_reduced_in_wide_packets_only_where_these_compile_fast() {
         let plan = |op, shape| on_software(SoftwareCosts::LAVAPIPE, op, shape);
         for features in [16, 64, 512, 2048, 4096, 16_384] {
-            for rows in [2, 8, 128, 1024, 16_384] {
+            for rows in [2, 8, 16, 128, 1024, 16_384] {
                 for op in [TRAINING, BACKWARD, Op::Moments] {
                     let plan = plan(op, Shape::rows(rows, features));
                     assert!(plan.packet() <= 4, "{plan}");
